@@ -1,0 +1,1 @@
+"""A fuse for the LLM bill."""

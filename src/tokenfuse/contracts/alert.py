@@ -1,0 +1,96 @@
+"""Alerts on `tokenfuse.alerts`: every transition of one alert's lifecycle, keyed by fingerprint (DESIGN section 12)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+AlertState = Literal["pending", "firing", "resolved"]
+Severity = Literal["page", "ticket", "info"]
+Kind = Literal["cap", "burn_rate", "burst", "spike", "drift", "agent", "price", "absence", "novelty"]
+Driver = Literal[
+    "volume", "prompt", "output", "cache", "retry", "tier", "price", "loop", "context", "tools", "reasoning",
+    "latency", "cost",
+]  # fmt: skip
+
+
+class DriverUsd(Struct, frozen=True, kw_only=True):
+    """One part of the change of cost; the parts add up to the observed change."""
+
+    driver: str
+    usd: str
+
+
+class ContributorUsd(Struct, frozen=True, kw_only=True):
+    """An axis value and its part of the excess."""
+
+    axis: str
+    value: str
+    usd: str
+    share: float
+
+
+class Enforcement(Struct, frozen=True, kw_only=True):
+    """What was done about it: the switch that the alert engaged."""
+
+    action: str
+    mode: str
+    expires_at: str
+    generation: int
+
+
+class Alert(Struct, frozen=True, kw_only=True):
+    """One transition. `seq` is the offset of the decider's input log: readers drop what is not newer.
+
+    Attributes:
+        starts_at: event time at which the breach began. at: event time of this transition.
+        value, threshold: in `unit` (usd, usd_per_hour, ratio, tokens, share ...).
+        excess_usd: dollars above normal since starts_at.
+        summary: one sentence a tired person understands.
+        inhibited_by: fingerprint of the alert that explains this one; notifiers skip it.
+    """
+
+    fingerprint: str
+    seq: int
+    rule: str
+    kind: Kind
+    driver: Driver
+    scope: dict[str, str]
+    state: AlertState
+    starts_at: str
+    at: str
+    severity: Severity
+    value: float
+    threshold: float
+    unit: str
+    excess_usd: str
+    excess_usd_per_hour: str
+    summary: str
+    drivers: tuple[DriverUsd, ...] = ()
+    contributors: tuple[ContributorUsd, ...] = ()
+    examples: tuple[str, ...] = ()
+    runbook: str | None = None
+    action: str | None = None
+    enforcement: Enforcement | None = None
+    inhibited_by: str | None = None
+    acked_by: str | None = None
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Alert)
+
+
+def encode_alert(alert: Alert) -> bytes:
+    """Value of one message on `tokenfuse.alerts`."""
+    return _encoder.encode(alert)
+
+
+def decode_alert(data: bytes) -> Alert:
+    """Inverse of `encode_alert`.
+
+    Raises:
+        msgspec.DecodeError: not an alert.
+    """
+    return _decoder.decode(data)

@@ -1,0 +1,128 @@
+"""Blocks on `tokenfuse.deltas`: everything that changes the agents' state, in the order of the log.
+
+A delta block is the part of one source slice [a, b) that one output partition owns, as columns. The same slice
+always gives the same bytes (DESIGN section 4), so a reader drops what it has passed already.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+FORMAT: Final = 1
+PANE_SECONDS: Final = 10
+"""Finest pane; every other pane is a sum of these."""
+
+
+class UnknownFormatError(ValueError):
+    """A block written by a newer release: upgrade this worker before it may go on."""
+
+
+class AxisRows(Struct, frozen=True, array_like=True):
+    """Rows of one axis, n of them, sorted by (scope, pane); arrays are little-endian bytes.
+
+    Attributes:
+        axis: a name of AXES, a further axis, `cell` or `global`.
+        values: the distinct scope values, k of them, sorted.
+        scope: int32[n], index into values.
+        pane_s: int64[n], start of the 10 s pane, seconds since the epoch, UTC.
+        sums: int64[len(MEASURES), n].
+        maxima: int64[len(MAXIMA), n].
+        dearest_nanousd: int64[n], cost of the dearest call of the row.
+        dearest_id: n event ids.
+        cells: k cell keys, the cell of each value's dearest call, for `user`, `run_id` and further axes; else empty.
+    """
+
+    axis: str
+    values: tuple[str, ...]
+    scope: bytes
+    pane_s: bytes
+    sums: bytes
+    maxima: bytes
+    dearest_nanousd: bytes
+    dearest_id: tuple[str, ...]
+    cells: tuple[str, ...] = ()
+
+
+class DeltaBlock(Struct, frozen=True, array_like=True, tag="delta"):
+    """What one slice [a, b) of one source partition adds to the scopes of one output partition.
+
+    Written for every slice and every output partition, also when `rows` is empty: readers check contiguity.
+
+    Attributes:
+        source: source partition.
+        a, b: source offsets, half open.
+        record_ms: running maximum of the record timestamps up to b (the record clock).
+        event_ms: running maximum of the event times up to b.
+        history: the slice teaches baselines and raises no alert (`publish --history`).
+        price_version: the price book by which the slice was priced.
+    """
+
+    format: int
+    source: int
+    a: int
+    b: int
+    record_ms: int
+    event_ms: int
+    history: bool
+    price_version: str
+    rows: tuple[AxisRows, ...]
+
+
+class Tick(Struct, frozen=True, array_like=True, tag="tick"):
+    """One a second from each source partition: time passes in the log, not in the reader.
+
+    Attributes:
+        position: next source offset to be cut; not subject to the contiguity check.
+        now_ms: the writer's clock (in `replay`: the record clock).
+    """
+
+    format: int
+    source: int
+    position: int
+    now_ms: int
+
+
+class Control(Struct, frozen=True, array_like=True, tag="control"):
+    """A rule set or command that the decider copied into every partition.
+
+    Attributes:
+        kind: `rules` or `command`.
+        generation: offset of the decider's input log; not newer than the last one seen means: already applied.
+        body: JSON of `contracts.ruleset` or `contracts.command`.
+    """
+
+    format: int
+    kind: str
+    generation: int
+    body: bytes
+
+
+Block = DeltaBlock | Tick | Control
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Block)
+
+
+def encode_block(block: Block) -> bytes:
+    """Bytes of one message on `tokenfuse.deltas`."""
+    return _encoder.encode(block)
+
+
+def decode_block(data: bytes) -> Block:
+    """Inverse of `encode_block`.
+
+    Raises:
+        UnknownFormatError: written by a newer release.
+        msgspec.DecodeError: not a block.
+    """
+    try:
+        block = _decoder.decode(data)
+    except msgspec.ValidationError as error:
+        raise UnknownFormatError(str(error)) from error
+    if block.format != FORMAT:
+        msg = f"block format {block.format}, this release reads {FORMAT}: upgrade this worker"
+        raise UnknownFormatError(msg)
+    return block

@@ -1,0 +1,49 @@
+"""Rollups on `tokenfuse.rollups`: whole panes with a revision; a warehouse upserts and never adds.
+
+The latest revision per key is the truth. Granularities: `1m`, `1h`, `1d`; `late` (what came after its pane could be
+revised) and `total` (running sums of a scope since its `pane_start`; a scope that was evicted starts a new one).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from tokenfuse.contracts.clock import to_rfc3339
+from tokenfuse.contracts.measures import MEASURES
+from tokenfuse.contracts.money import to_usd
+from tokenfuse.contracts.scope import axis_scope_key
+
+Granularity = Literal["1m", "1h", "1d", "late", "total"]
+
+
+class Rollup(Struct, frozen=True):
+    """One pane of one scope. `sums` has the order of MEASURES; `revision` is a deltas offset."""
+
+    axis: str
+    value: str
+    granularity: Granularity
+    pane_start_s: int
+    revision: int
+    sums: tuple[int, ...]
+
+
+def rollup_key(rollup: Rollup) -> bytes:
+    """Message key: scope, granularity, pane start."""
+    return f"{axis_scope_key(rollup.axis, rollup.value)}|{rollup.granularity}|{rollup.pane_start_s}".encode()
+
+
+def encode_rollup(rollup: Rollup) -> bytes:
+    """Message value: JSON with every measure by name, and the cost as a decimal string beside it."""
+    record: dict[str, Any] = {
+        "axis": rollup.axis,
+        "value": rollup.value,
+        "granularity": rollup.granularity,
+        "pane_start": to_rfc3339(rollup.pane_start_s * 1000),
+        "revision": rollup.revision,
+        "cost_usd": to_usd(rollup.sums[MEASURES.index("cost_nanousd")]),
+    }
+    record.update(zip(MEASURES, rollup.sums, strict=True))
+    return msgspec.json.encode(record)

@@ -1,0 +1,57 @@
+"""A scope: the subset of calls selected by axis values, and its canonical key.
+
+The key is `axis=value` pairs, sorted, percent-encoded, joined by `&` (DESIGN section 12); `{}` is everything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from urllib.parse import quote, unquote
+
+from tokenfuse.contracts.axes import CELL, GLOBAL
+
+Scope = Mapping[str, str]
+
+
+def scope_key(scope: Scope) -> str:
+    """Canonical key of a scope; the empty string is everything.
+
+    >>> scope_key({"tenant": "acme & co", "feature": "chat"})
+    'feature=chat&tenant=acme%20%26%20co'
+    """
+    return "&".join(f"{quote(axis, safe='')}={quote(scope[axis], safe='')}" for axis in sorted(scope))
+
+
+def parse_scope_key(key: str) -> dict[str, str]:
+    """Inverse of `scope_key`.
+
+    Raises:
+        ValueError: a part without `=`, or an axis named twice.
+    """
+    scope: dict[str, str] = {}
+    for part in key.split("&") if key else ():
+        axis, equals, value = part.partition("=")
+        if not equals or unquote(axis) in scope:
+            msg = f"not a canonical scope key: {key!r}"
+            raise ValueError(msg)
+        scope[unquote(axis)] = unquote(value)
+    return scope
+
+
+def axis_scope_key(axis: str, value: str) -> str:
+    """Key of the scope that one axis value makes; pseudo-axes `cell` and `global` included."""
+    if axis == GLOBAL:
+        return ""
+    return value if axis == CELL else scope_key({axis: value})
+
+
+def fingerprint(rule: str, scope: str) -> str:
+    """Identity of an alert: 16 hex digits over the rule's id and the canonical scope key."""
+    return hashlib.blake2b(f"{rule}\n{scope}".encode(), digest_size=8).hexdigest()
+
+
+def output_partition(axis: str, value: str, partitions: int) -> int:
+    """Owner of a scope on `tokenfuse.deltas`: stable for ever, since state lives with it."""
+    digest = hashlib.blake2b(f"{axis}\n{value}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % partitions

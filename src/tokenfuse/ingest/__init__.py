@@ -1,0 +1,1 @@
+"""Bytes to canonical event to priced, de-duplicated delta blocks. Pure: no I/O, no clock."""

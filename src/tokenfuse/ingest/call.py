@@ -1,0 +1,43 @@
+"""A call: one priced, normalised event, ready to be summed. Everything is an integer."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Call(Struct, frozen=True, kw_only=True):
+    """One attempt of one model call after decoding, normalising and pricing.
+
+    Attributes:
+        further: values of the further axes that settings name, in their order.
+        replaces: what this revision says that it replaces, when it says so.
+        tier: index into TIERS, or -1 where unknown. latency_ms: -1 where unknown. depth, step: 0 where unknown.
+    """
+
+    id: str
+    revision: int
+    time_ms: int
+    tenant: str
+    feature: str
+    model: str
+    prompt_template: str | None
+    user: str | None
+    run_id: str | None
+    further: tuple[str | None, ...]
+    cost_nanousd: int
+    unpriced: bool
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    reasoning_tokens: int
+    context_tokens: int
+    retry: bool
+    error: bool
+    response_cache_hit: bool
+    tool_calls: int
+    tier: int
+    latency_ms: int
+    depth: int
+    step: int
+    replaces: Call | None = None

@@ -1,0 +1,1 @@
+"""The alerts topic as the outbox: Slack, PagerDuty, terminal."""

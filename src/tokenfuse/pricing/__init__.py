@@ -1,0 +1,1 @@
+"""Unit prices, versions, unknown models."""

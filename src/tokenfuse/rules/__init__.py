@@ -1,0 +1,1 @@
+"""Rule files: schema, loader, lint, rule tests."""

@@ -1,0 +1,125 @@
+"""Settings: `TOKENFUSE_*` in the environment, an optional `tokenfuse.yaml`, secrets also from `..._FILE`.
+
+Kafka's own names are kept (`SECURITY_PROTOCOL`, `SASL_MECHANISM`, ...) and mapped to both clients in `runtime.kafka`.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+
+from tokenfuse.contracts.axes import AXES, FURTHER_AXES, FURTHER_AXES_MAX
+
+PREFIX = "TOKENFUSE_"
+
+
+class FileSecretsSource(PydanticBaseSettingsSource):
+    """Reads `TOKENFUSE_<NAME>_FILE`: the setting's value is that file's content, without the last newline."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        """Value of one setting from its file, or None."""
+        path = os.environ.get(f"{PREFIX}{field_name.upper()}_FILE")
+        if path is None:
+            return None, field_name, False
+        if f"{PREFIX}{field_name.upper()}" in os.environ:
+            msg = f"both {PREFIX}{field_name.upper()} and {PREFIX}{field_name.upper()}_FILE are set: keep one"
+            raise ValueError(msg)
+        try:
+            return Path(path).read_text().rstrip("\n"), field_name, False
+        except OSError as error:
+            msg = f"{PREFIX}{field_name.upper()}_FILE: cannot read {path}: {error.strerror}"
+            raise ValueError(msg) from error
+
+    def __call__(self) -> dict[str, Any]:
+        """All settings that come from files."""
+        values = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+class Settings(BaseSettings):
+    """Every setting of every role; the description of each is its documentation."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, yaml_file="tokenfuse.yaml", extra="forbid", env_ignore_empty=True
+    )
+
+    bootstrap_servers: str | None = Field(None, description="Kafka brokers; unset: the embedded broker.")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    sasl_plain_username: str | None = None
+    sasl_plain_password: SecretStr | None = None
+    ssl_cafile: Path | None = None
+    ssl_certfile: Path | None = None
+    ssl_keyfile: Path | None = None
+    topic_prefix: str = Field("", description="Put before every topic and group name, e.g. `staging.`.")
+    source_partitions: int = Field(4, ge=1, le=1024, description="Partitions of the source topic, at creation.")
+    deltas_partitions: int = Field(32, ge=1, le=1024, description="Partitions of the deltas topic; fixed for ever.")
+    replication_factor: int = Field(1, ge=1, le=9)
+    instance_id: str = Field(
+        default_factory=socket.gethostname,
+        description="Static membership: one id must never live twice. Each role appends its own name.",
+    )
+    further_axes: tuple[str, ...] = Field(
+        (), description="Up to six more axes that become scopes, e.g. `cost_center`; `labels.<name>` for a label."
+    )
+    rules_dir: Path = Field(Path("rules"), description="Rule files; watched, reloaded whole or not at all.")
+    state_dir: Path = Field(Path(".tokenfuse"), description="Local state: broker.json, the embedded broker's log.")
+    host: str = Field("127.0.0.1", description="Where /livez, /readyz and /metrics listen.")
+    port: int = Field(0, ge=0, le=65535, description="Port of health and metrics; 0: a free one, in the log.")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    slice_ms: int = Field(250, ge=10, le=5000, description="A source slice is cut at least this often.")
+    slice_records_max: int = Field(20_000, ge=1, le=200_000)
+    dedup_horizon_seconds: int = Field(600, ge=10, le=86_400, description="How long an event id is remembered.")
+    event_age_seconds_max: int = Field(30 * 86_400, ge=60, description="Older events are dead-lettered.")
+    event_ahead_seconds_max: int = Field(600, ge=0, description="Events further in the future are dead-lettered.")
+    checkpoint_seconds: float = Field(2.0, gt=0, le=60)
+    rollup_seconds: int = Field(10, ge=1, le=15, description="Open panes go out at least this often.")
+    buckets: int = Field(256, ge=1, le=4096, description="State buckets per deltas partition; fixed for ever.")
+    scopes_per_axis_max: int = Field(100_000, ge=10, description="Per deltas partition; more fold into `~other`.")
+    slack_bot_token: SecretStr | None = None
+    slack_channel: str | None = None
+    slack_base_url: str = "https://slack.com/api/"
+    pagerduty_routing_key: SecretStr | None = None
+    pagerduty_base_url: str = "https://events.pagerduty.com"
+
+    @field_validator("further_axes")
+    @classmethod
+    def _known_axes(cls, axes: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [a for a in axes if a not in FURTHER_AXES and not a.startswith("labels.")]
+        if unknown or len(axes) > FURTHER_AXES_MAX or len(set(axes)) < len(axes):
+            msg = f"at most {FURTHER_AXES_MAX} different ones of {', '.join(FURTHER_AXES)} or labels.<name>"
+            raise ValueError(msg)
+        return axes
+
+    @model_validator(mode="after")
+    def _slack_is_whole(self) -> Settings:
+        if (self.slack_bot_token is None) != (self.slack_channel is None):
+            msg = "SLACK_BOT_TOKEN and SLACK_CHANNEL go together: set both or neither"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """The six axes and the further ones."""
+        return (*AXES, *self.further_axes)
+
+    def topic(self, name: str) -> str:
+        """A topic's or group's full name."""
+        return self.topic_prefix + name
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments win over the environment, that over secret files, those over `tokenfuse.yaml`."""
+        return init_settings, env_settings, FileSecretsSource(settings_cls), YamlConfigSettingsSource(settings_cls)

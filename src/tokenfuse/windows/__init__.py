@@ -1,0 +1,1 @@
+"""Panes, sums, buckets and their checkpoint codec: the state of one deltas partition."""
