@@ -1,0 +1,116 @@
+"""Kafka clients from settings: Kafka's own security names, mapped to aiokafka and to Faust."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, Any, Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.helpers import create_ssl_context
+
+from tokenfuse.contracts.topics import BLOCK_BYTES_MAX
+
+if TYPE_CHECKING:
+    from tokenfuse.runtime.settings import Settings
+
+SESSION_TIMEOUT_MS: Final = 10_000
+HEARTBEAT_INTERVAL_MS: Final = 3_000
+
+
+class BrokerNotSetError(RuntimeError):
+    """No broker to talk to: BOOTSTRAP_SERVERS is unset and no embedded broker was found."""
+
+
+def bootstrap_servers(settings: Settings) -> str:
+    """Where the broker is.
+
+    Raises:
+        BrokerNotSetError: the setting is missing.
+    """
+    if settings.bootstrap_servers is None:
+        msg = (
+            "no broker: set TOKENFUSE_BOOTSTRAP_SERVERS, or start the embedded one with `tokenfuse run` "
+            "in this state directory"
+        )
+        raise BrokerNotSetError(msg)
+    return settings.bootstrap_servers
+
+
+def security(settings: Settings) -> dict[str, Any]:
+    """Security arguments that every aiokafka client takes."""
+    arguments: dict[str, Any] = {"security_protocol": settings.security_protocol}
+    if settings.security_protocol.endswith("SSL"):
+        arguments["ssl_context"] = ssl_context(settings)
+    if settings.security_protocol.startswith("SASL"):
+        password = settings.sasl_plain_password
+        arguments |= {
+            "sasl_mechanism": settings.sasl_mechanism,
+            "sasl_plain_username": settings.sasl_plain_username,
+            "sasl_plain_password": password.get_secret_value() if password else None,
+        }
+    return arguments
+
+
+def ssl_context(settings: Settings) -> ssl.SSLContext:
+    """TLS as the SSL_* settings say: server verification always on, a client certificate where given."""
+    return create_ssl_context(
+        cafile=str(settings.ssl_cafile) if settings.ssl_cafile else None,
+        certfile=str(settings.ssl_certfile) if settings.ssl_certfile else None,
+        keyfile=str(settings.ssl_keyfile) if settings.ssl_keyfile else None,
+    )
+
+
+def faust_credentials(settings: Settings) -> Any | None:
+    """The same security settings as Faust's `broker_credentials`; None for PLAINTEXT."""
+    import faust  # noqa: PLC0415 - heavy, and only the Faust roles need it
+
+    context = ssl_context(settings) if settings.security_protocol.endswith("SSL") else None
+    if settings.security_protocol.startswith("SASL"):
+        password = settings.sasl_plain_password
+        return faust.SASLCredentials(
+            username=settings.sasl_plain_username,
+            password=password.get_secret_value() if password else None,
+            ssl_context=context,
+            mechanism=settings.sasl_mechanism,
+        )
+    return faust.SSLCredentials(context) if context else None
+
+
+def consumer(settings: Settings, *topics: str, **overrides: Any) -> AIOKafkaConsumer:
+    """A consumer of full topic names that commits nothing by itself and never skips silently.
+
+    Not started. Overrides are aiokafka's own arguments.
+    """
+    arguments: dict[str, Any] = {
+        "bootstrap_servers": bootstrap_servers(settings),
+        "enable_auto_commit": False,
+        "auto_offset_reset": "none",
+        "max_partition_fetch_bytes": BLOCK_BYTES_MAX,
+        "fetch_max_bytes": 4 * BLOCK_BYTES_MAX,
+        "fetch_max_wait_ms": 100,
+        "session_timeout_ms": SESSION_TIMEOUT_MS,
+        "heartbeat_interval_ms": HEARTBEAT_INTERVAL_MS,
+        **security(settings),
+    }
+    return AIOKafkaConsumer(*topics, **{**arguments, **overrides})
+
+
+def producer(settings: Settings, **overrides: Any) -> AIOKafkaProducer:
+    """An idempotent producer that waits for all replicas. Not started."""
+    arguments: dict[str, Any] = {
+        "bootstrap_servers": bootstrap_servers(settings),
+        "acks": "all",
+        "enable_idempotence": True,
+        "max_request_size": BLOCK_BYTES_MAX,
+        "max_batch_size": 1024 * 1024,
+        "linger_ms": 0,
+        **security(settings),
+    }
+    return AIOKafkaProducer(**{**arguments, **overrides})
+
+
+def admin(settings: Settings, **overrides: Any) -> AIOKafkaAdminClient:
+    """An admin client. Not started."""
+    arguments = {"bootstrap_servers": bootstrap_servers(settings), **security(settings)}
+    return AIOKafkaAdminClient(**{**arguments, **overrides})
