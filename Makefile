@@ -61,8 +61,8 @@ schemas: $(DEV_READY) ## write the published JSON Schemas again
 helm-lint: $(HELM) ## helm lint --strict and helm template with every values file
 	@helm/check.sh $(HELM)
 
-compose-check: $(DEV_READY) ## docker-compose.yml against the compose specification
-	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+compose-check: $(DEV_READY) ## the compose files against the compose specification
+	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose*.yml
 
 bench: $(DEV_READY) ## the benchmarks; figures go to standard output
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file; done
