@@ -1,6 +1,6 @@
 """Rollups on `tokenfuse.rollups`: whole panes with a revision; a warehouse upserts and never adds.
 
-The latest revision per key is the truth. Granularities: `1m`, `1h`, `1d`; `late` (what came after its pane could be
+The latest revision per key is the truth. Granularities: `1m`, `1h`, `1d`; `late_1m`, `late_1h`, `late_1d` (what came after such a pane could be
 revised) and `total` (running sums of a scope since its `pane_start`; a scope that was evicted starts a new one).
 """
 
@@ -16,7 +16,7 @@ from tokenfuse.contracts.measures import MEASURES
 from tokenfuse.contracts.money import to_usd
 from tokenfuse.contracts.scope import axis_scope_key
 
-Granularity = Literal["1m", "1h", "1d", "late", "total"]
+Granularity = Literal["1m", "1h", "1d", "late_1m", "late_1h", "late_1d", "total"]
 
 
 class Rollup(Struct, frozen=True):

@@ -1,0 +1,74 @@
+"""A rolling window kept up to date by difference: one addition per pane entered, one subtraction per pane left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from tokenfuse.windows.pane import WIDTH, Ids, Pane, Sums
+
+
+class RollingSum:
+    """Sums of every scope over the `count` panes that end with pane `end_s`; derived, so never checkpointed.
+
+    Attributes:
+        end_s: start of the newest pane inside; None before the first.
+    """
+
+    def __init__(
+        self, panes: Mapping[int, Pane], size_s: int, count: int, measure: int | None = None
+    ) -> None:
+        """Watch a table's panes of one granularity; `measure` None keeps all of them."""
+        self._panes = panes
+        self._size_s = size_s
+        self._count = count
+        self._measure = measure
+        self.end_s: int | None = None
+        self._sums = np.zeros(self._shape(16), np.int64)
+
+    def _shape(self, scopes: int) -> tuple[int, ...]:
+        return (scopes, WIDTH) if self._measure is None else (scopes,)
+
+    def advance(self, end_s: int) -> None:
+        """Move the window so that it ends with pane end_s; never backwards."""
+        if self.end_s is not None and end_s <= self.end_s:
+            return
+        span = self._count * self._size_s
+        if self.end_s is None or end_s - self.end_s >= span:
+            self._sums[:] = 0
+            entered, left = range(end_s - span + self._size_s, end_s + 1, self._size_s), range(0)
+        else:
+            entered = range(self.end_s + self._size_s, end_s + 1, self._size_s)
+            left = range(self.end_s - span + self._size_s, end_s - span + 1, self._size_s)
+        self.end_s = end_s
+        for start in left:
+            self._change(start, -1)
+        for start in entered:
+            self._change(start, 1)
+
+    def add(self, start_s: int, ids: Ids, sums: Sums) -> None:
+        """Count rows that were just added to pane start_s, if it is inside. Distinct ids; int64[n, M]."""
+        if self.end_s is None or not 0 <= self.end_s - start_s < self._count * self._size_s:
+            return
+        self._grow(ids)
+        self._sums[ids] += sums if self._measure is None else sums[:, self._measure]
+
+    def of(self, ids: Ids) -> npt.NDArray[np.int64]:
+        """Window sums of the given scopes: int64[n], or int64[n, M] without a measure."""
+        self._grow(ids)
+        return self._sums[ids]
+
+    def _change(self, start_s: int, sign: int) -> None:
+        pane = self._panes.get(start_s)
+        if pane is None or not pane.count:
+            return
+        self._grow(pane.ids)
+        self._sums[pane.ids] += sign * (pane.rows if self._measure is None else pane.rows[:, self._measure])
+
+    def _grow(self, ids: Ids) -> None:
+        if len(ids) and (top := int(ids.max())) >= len(self._sums):
+            grown = np.zeros(self._shape(max(2 * len(self._sums), top + 1)), np.int64)
+            grown[: len(self._sums)] = self._sums
+            self._sums = grown

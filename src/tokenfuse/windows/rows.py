@@ -1,0 +1,69 @@
+"""A block's rows of one axis as arrays, and their reduction to distinct (pane, scope) pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from tokenfuse.contracts.block import AxisRows
+from tokenfuse.contracts.measures import MAXIMA, MEASURES
+from tokenfuse.windows.pane import Ids, Sums
+
+Times = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """AxisRows decoded. Shapes: scope [n], pane_s [n], sums [n, M], maxima [n, 2], dearest_nanousd [n]."""
+
+    values: tuple[str, ...]
+    cells: tuple[str, ...]
+    scope: npt.NDArray[np.int32]
+    pane_s: Times
+    sums: Sums
+    maxima: Sums
+    dearest_nanousd: npt.NDArray[np.int64]
+    dearest_id: tuple[str, ...]
+
+
+def decode_rows(rows: AxisRows) -> Rows:
+    """Columns of a block as arrays.
+
+    Raises:
+        ValueError: columns of different lengths.
+    """
+    scope = np.frombuffer(rows.scope, "<i4")
+    n = len(scope)
+    return Rows(
+        values=rows.values,
+        cells=rows.cells,
+        scope=scope,
+        pane_s=np.frombuffer(rows.pane_s, "<i8").reshape(n),
+        sums=np.ascontiguousarray(np.frombuffer(rows.sums, "<i8").reshape(len(MEASURES), n).T),
+        maxima=np.ascontiguousarray(np.frombuffer(rows.maxima, "<i8").reshape(len(MAXIMA), n).T),
+        dearest_nanousd=np.frombuffer(rows.dearest_nanousd, "<i8").reshape(n),
+        dearest_id=rows.dearest_id,
+    )
+
+
+def reduce_pairs(times: Times, ids: Ids, sums: Sums) -> tuple[Times, Ids, Sums]:
+    """Add up rows of the same (time, id); the result is sorted by time, then id."""
+    order = np.lexsort((ids, times))
+    times, ids, sums = times[order], ids[order], sums[order]
+    if len(times) < 2:
+        return times, ids, sums
+    first = np.flatnonzero(np.concatenate([[True], (times[1:] != times[:-1]) | (ids[1:] != ids[:-1])]))
+    if len(first) == len(times):
+        return times, ids, sums
+    return times[first], ids[first], np.add.reduceat(sums, first, axis=0)
+
+
+def split_by_time(times: Times) -> list[tuple[int, slice]]:
+    """Runs of equal times in a sorted array."""
+    if not len(times):
+        return []
+    edges = np.flatnonzero(np.concatenate([[True], times[1:] != times[:-1], [True]]))
+    return [(int(times[a]), slice(a, b)) for a, b in pairwise(edges.tolist())]

@@ -1,0 +1,174 @@
+"""All windows of one axis: running sums, panes of every granularity, calendar periods, late calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from tokenfuse.contracts.rollup import Granularity, Rollup
+from tokenfuse.windows.calendar import KEPT_SECONDS, PERIODS, Zones, period_starts
+from tokenfuse.windows.granularity import PANE_SECONDS_OF, ROLLED_UP, kind_of
+from tokenfuse.windows.pane import Ids, Pane, Sums
+from tokenfuse.windows.rolling import RollingSum
+from tokenfuse.windows.rows import Rows, Times, reduce_pairs, split_by_time
+from tokenfuse.windows.scopes import Scopes
+
+LATE: Final[dict[str, Granularity]] = {"1m": "late_1m", "1h": "late_1h", "1d": "late_1d"}
+
+
+class AxisTable:
+    """State of one axis in one deltas partition; a pure function of the rows and watermarks it was given.
+
+    Attributes:
+        panes: granularity (or calendar period) to pane start to pane.
+        late: granularity to the sums that came after their pane could be revised.
+        dropped: names of checkpoint rows that no longer exist.
+    """
+
+    def __init__(self, axis: str, other: str, scopes_max: int) -> None:
+        """Start empty."""
+        self.axis = axis
+        self.kind = kind_of(axis)
+        self.scopes = Scopes(other, scopes_max)
+        self.panes: dict[str, dict[int, Pane]] = {g: {} for g in (*self.kind.panes, *PERIODS)}
+        self.late: dict[str, Pane] = {g: Pane() for g in self.kind.panes if g in ROLLED_UP}
+        self.zones = Zones()
+        self.dropped: list[str] = []
+        self._floors: dict[str, int] = dict.fromkeys((*self.kind.panes, *PERIODS), -(2**62))
+        self._rolling: dict[tuple[str, int, int | None], RollingSum] = {}
+
+    def apply(self, rows: Rows) -> Ids:
+        """Add a block's rows everywhere they belong; returns the touched scopes, ascending."""
+        first_s = int(rows.pane_s.min()) if len(rows.pane_s) else 0
+        of_values = self.scopes.ids_for(rows.values, first_s)
+        self.zones.note(rows.values, of_values)
+        ids = of_values[rows.scope]
+        self.scopes.add(ids, rows)
+        times, scopes, sums = rows.pane_s, ids, rows.sums
+        for granularity in self.kind.panes:
+            times = times - times % PANE_SECONDS_OF[granularity]
+            times, scopes, sums = reduce_pairs(times, scopes, sums)
+            self._add(granularity, times, scopes, sums)
+        for period in PERIODS:
+            starts = self._period_starts(period, rows.pane_s, ids)
+            self._add(period, *reduce_pairs(starts, ids, rows.sums))
+        return np.unique(ids)
+
+    def rolling(self, granularity: str, window_seconds: int, measure: int | None) -> RollingSum:
+        """A rolling window over this table, kept up to date from now on."""
+        key = (granularity, window_seconds, measure)
+        if key not in self._rolling:
+            size = PANE_SECONDS_OF[granularity]
+            self._rolling[key] = RollingSum(self.panes[granularity], size, window_seconds // size, measure)
+        return self._rolling[key]
+
+    def sums(self, granularity: str, start_s: int, end_s: int, ids: Ids) -> Sums:
+        """Sums over panes with start_s <= start < end_s, int64[n, M]."""
+        total = np.zeros((len(ids), self.scopes.totals.shape[1]), np.int64)
+        for start, pane in self.panes[granularity].items():
+            if start_s <= start < end_s:
+                total += pane.gather(ids)
+        return total
+
+    def history(self, granularity: str, starts_s: list[int], ids: Ids, measure: int) -> npt.NDArray[np.int64]:
+        """One measure pane by pane, int64[h, n]; panes without calls are zero."""
+        panes = self.panes[granularity]
+        out = np.zeros((len(starts_s), len(ids)), np.int64)
+        for row, start in enumerate(starts_s):
+            if (pane := panes.get(start)) is not None:
+                out[row] = pane.column(ids, measure)
+        return out
+
+    def period_sums(self, period: str, time_s: int, ids: Ids, measure: int) -> npt.NDArray[np.int64]:
+        """One measure in the calendar period that contains time_s, each scope in its own zone, int64[n]."""
+        starts = self._period_starts(period, np.full(len(ids), time_s, np.int64), ids)
+        out = np.zeros(len(ids), np.int64)
+        for start in np.unique(starts).tolist():
+            if (pane := self.panes[period].get(start)) is not None:
+                inside = starts == start
+                out[inside] = pane.column(ids[inside], measure)
+        return out
+
+    def expire(self, watermark_s: int) -> None:
+        """Drop panes that can no longer be revised. Rollings must stand at the watermark already."""
+        for granularity, count in self.kind.panes.items():
+            size = PANE_SECONDS_OF[granularity]
+            self._drop_below(granularity, watermark_s - watermark_s % size - count * size)
+        for period in PERIODS:
+            self._drop_below(period, watermark_s - KEPT_SECONDS[period])
+
+    def evict_idle(self, watermark_s: int) -> None:
+        """Forget idle scopes. Their last totals must have gone out: call `take_rollups` first."""
+        ids = self.scopes.idle(watermark_s - self.kind.idle_seconds)
+        if len(ids):
+            for pane in self.late.values():
+                pane.add(ids, -pane.gather(ids))
+                pane.take_unsent()
+            self.scopes.evict(ids)
+
+    def take_rollups(self, revision: int, *, totals_only: bool = False) -> list[Rollup]:
+        """Whole panes that changed since the last call, with running totals."""
+        out: list[Rollup] = []
+        firsts = self.scopes.first_s
+        for granularity, start, pane in () if totals_only else self._revisable():
+            ids, rows = pane.take_unsent()
+            starts = firsts[ids] if start is None else np.full(len(ids), start)
+            out.extend(self._rollups(granularity, starts, ids, rows, revision))
+        ids = self.scopes.take_unsent()
+        out.extend(self._rollups("total", firsts[ids], ids, self.scopes.totals[ids], revision))
+        return out
+
+    def set_zones(self, default: str, by_value: dict[str, str]) -> None:
+        """Time zones by scope value; all others keep the default."""
+        self.zones = Zones(default, by_value)
+        live = [(value, i) for i, value in enumerate(self.scopes.values) if value is not None]
+        self.zones.note(tuple(value for value, _ in live), np.array([i for _, i in live], np.int32))
+
+    def _revisable(self) -> Iterator[tuple[Granularity, int | None, Pane]]:
+        """Panes that leave as rollups; None: a late pane, which starts with its scope."""
+        for granularity, late in self.late.items():
+            for start, pane in sorted(self.panes[granularity].items()):
+                yield granularity, start, pane  # type: ignore[misc] # the keys of `late` are granularities
+            yield LATE[granularity], None, late
+
+    def _rollups(
+        self, granularity: Granularity, starts: npt.NDArray[np.int64], ids: Ids, rows: Sums, revision: int
+    ) -> list[Rollup]:
+        values = self.scopes.values
+        return [
+            Rollup(self.axis, value, granularity, start, revision, tuple(row))
+            for i, start, row in zip(ids.tolist(), starts.tolist(), rows.tolist(), strict=True)
+            if (value := values[i]) is not None
+        ]
+
+    def _add(self, granularity: str, times: Times, ids: Ids, sums: Sums) -> None:
+        for start, part in split_by_time(times):
+            if start < self._floors[granularity]:
+                if granularity in self.late:
+                    self.late[granularity].add(ids[part], sums[part])
+                continue
+            panes = self.panes[granularity]
+            pane = panes.get(start)
+            if pane is None:
+                pane = panes[start] = Pane()
+            pane.add(ids[part], sums[part])
+            for (of, _, _), rolling in self._rolling.items():
+                if of == granularity:
+                    rolling.add(start, ids[part], sums[part])
+
+    def _period_starts(self, period: str, times: Times, ids: Ids) -> Times:
+        starts = np.empty(len(times), np.int64)
+        for zone, rows in self.zones.split(ids):
+            starts[rows] = period_starts(period, zone, times[rows])
+        return starts
+
+    def _drop_below(self, granularity: str, floor: int) -> None:
+        if floor <= self._floors[granularity]:
+            return
+        self._floors[granularity] = floor
+        for start in [s for s in self.panes[granularity] if s < floor]:
+            del self.panes[granularity][start]
+            self.dropped.append(f"{self.axis}/{granularity}/{start}")
