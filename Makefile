@@ -21,6 +21,8 @@ DEV_READY := $(VENV)/.dev-ready
 
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 export UV_PYTHON_DOWNLOADS := never
+# The machine's own certificate store, as git and pip use it: behind a proxy that inspects TLS it is the right one.
+export UV_SYSTEM_CERTS ?= true
 # LiteLLM must not fetch its price map in tests; pytest sets it too, this is for everything else.
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 # An environment that happens to be active must not be synced instead.
