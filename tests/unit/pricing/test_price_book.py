@@ -14,7 +14,7 @@ from tokenfuse.pricing.book import PriceBook
 BOOK = PriceBook()
 AT = datetime(2026, 3, 4, 5, 6, tzinfo=UTC)
 AT_MS = int(AT.timestamp()) * 1000
-MODELS = [(p.id, m.id) for p in providers for m in p.models]
+MODELS = [(p.id, m.id) for p in providers for m in p.models if p.find_model(m.id)]  # some ids do not match themselves
 
 
 def event(**changes) -> CostEvent:
