@@ -56,7 +56,7 @@ class CapRule(Rule, frozen=True, kw_only=True, tag="cap"):
     """Spend over a hard limit. Checked at every block, on open panes: money only grows.
 
     Attributes:
-        window: rolling seconds as text (`60s`, `1h`, `30d`: one of ROLLING), or calendar `day` or `month` in the time
+        window: a rolling length (`1m`, `1h`, `30d`: one of ROLLING), or calendar `day` or `month` in the time
             zone of the scope's tenant (of the rule set for other axes).
         limit_nanousd: for scopes not in `limits`; None: those have no limit.
         limits: scope value to limit, from a rule table.
