@@ -163,6 +163,16 @@ def check_invariants(event: CostEvent | Replaces) -> None:
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(CostEvent)
+_exact = msgspec.json.Decoder(float_hook=Decimal)
+
+
+def parse_json(data: bytes) -> Any:
+    """Any JSON document by the strict grammar (no NaN, no Infinity); numbers with a fraction as exact Decimals.
+
+    Raises:
+        msgspec.DecodeError: not JSON. RecursionError: nested too deeply.
+    """
+    return _exact.decode(data)
 
 
 def encode_event(event: CostEvent) -> bytes:

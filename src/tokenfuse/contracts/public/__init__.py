@@ -1,1 +1,4 @@
-"""The pydantic models of what crosses a border: for schemas, rules and the error texts of dead letters."""
+"""The public contract as pydantic models: they make the JSON Schemas under `schemas/` and the exact error of a bad record.
+
+Imported by `tokenfuse schema`, by dead letters and by rules only: the hot path has msgspec structs with the same fields.
+"""

@@ -1,0 +1,150 @@
+"""Bytes to priced calls: canonical JSON on the fast path, everything else found out singly.
+
+A message that cannot be counted becomes a `DeadLetterFault`; nothing else ever leaves `decode`, whatever the bytes are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from tokenfuse.contracts import cloudevents
+from tokenfuse.contracts.deadletter import Reason
+from tokenfuse.contracts.event import CostEvent, decode_event, parse_json
+from tokenfuse.contracts.topics import EVENT_BYTES_MAX
+from tokenfuse.ingest.call import Call
+from tokenfuse.ingest.fault import DeadLetterFault, RefusedError
+from tokenfuse.ingest.formats.registry import FORMATS
+from tokenfuse.ingest.normalise import Normaliser
+from tokenfuse.pricing.book import PriceBook
+
+Headers = Sequence[tuple[str, bytes]]
+Decoded = tuple[Call, ...] | DeadLetterFault
+
+
+class Decoder:
+    """From the bytes of one message to its calls. Pure; one per worker, since the price book caches.
+
+    Args:
+        further_axes: attribution fields or `labels.<name>` that become `Call.further`, in this order.
+        age_max_seconds, ahead_max_seconds: how far an event's time may lie before and after its record's.
+        book: prices what the producer does not.
+    """
+
+    def __init__(
+        self, further_axes: Sequence[str], age_max_seconds: int, ahead_max_seconds: int, book: PriceBook
+    ) -> None:
+        self._normaliser = Normaliser(further_axes, age_max_seconds, ahead_max_seconds, book)
+
+    def decode(self, value: bytes | None, headers: Headers, record_ms: int | None) -> Decoded:
+        """The calls of one message: one for most, several for an array, none where a vendor repeats known usage.
+
+        All or nothing: one bad element refuses the message, so that what is dead-lettered was not counted.
+        """
+        try:
+            return tuple(self._normaliser.call(event, record_ms) for event in to_events(value, headers))
+        except RefusedError as refused:
+            return refused.fault
+        except Exception as error:
+            # A fault of ours must not stop the stream; the bytes are kept, and the metric of this reason is alarmed.
+            return DeadLetterFault(Reason.INTERNAL_ERROR, "", f"{type(error).__name__}: {error}"[:300])
+
+    def decode_many(
+        self, values: Iterable[bytes | None], headers: Iterable[Headers], record_ms: Iterable[int | None]
+    ) -> list[Decoded]:
+        """`decode` for many messages, in their order; about three times as fast where they are canonical."""
+        call, decode = self._normaliser.call, self.decode
+        results: list[Decoded] = []
+        for value, head, at_ms in zip(values, headers, record_ms, strict=True):
+            try:
+                results.append((call(_canonical(value, head), at_ms),))
+            except Exception:
+                # Whatever it is, the slow path either takes the message or says why not.
+                results.append(decode(value, head, at_ms))
+        return results
+
+
+def to_events(value: bytes | None, headers: Headers) -> list[CostEvent]:
+    """The canonical events of one message, unpriced, in any accepted format.
+
+    Raises:
+        RefusedError: with reason, path and detail.
+    """
+    if not value:
+        raise RefusedError(Reason.EMPTY, "", "no bytes; a tombstone has no meaning on this topic")
+    if len(value) > EVENT_BYTES_MAX:
+        raise RefusedError(Reason.TOO_LARGE, "", f"{len(value)} bytes; at most {EVENT_BYTES_MAX} are taken")
+    try:
+        return [_canonical(value, headers)]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, NotCanonicalError):
+        return _other(value, headers)
+
+
+class NotCanonicalError(Exception):
+    """Not for the fast path; never leaves this module."""
+
+
+def _canonical(value: bytes | None, headers: Headers) -> CostEvent:
+    if not value or len(value) > EVENT_BYTES_MAX or (headers and cloudevents.is_cloudevent(headers)):
+        raise NotCanonicalError
+    if not value.isascii():
+        value.decode()  # msgspec does not look at the text of fields that it skips
+    return decode_event(value)
+
+
+def _other(value: bytes, headers: Headers) -> list[CostEvent]:
+    record = _parse(value)
+    if not headers or not cloudevents.is_cloudevent(headers):
+        return _events(record)
+    try:
+        return _events(cloudevents.data_of(record, headers))
+    except cloudevents.UnsupportedError as error:
+        raise RefusedError(Reason.UNSUPPORTED_CLOUDEVENT, error.attribute, str(error)) from error
+
+
+def _parse(value: bytes) -> Any:
+    from tokenfuse.ingest.deadletter import malformed
+
+    try:
+        value.decode()
+        return parse_json(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise malformed(value, error) from error
+
+
+def _events(record: Any) -> list[CostEvent]:
+    if isinstance(record, list):
+        return _array(record)
+    if not isinstance(record, dict):
+        raise RefusedError(
+            Reason.NOT_AN_OBJECT, "", f"a JSON object is expected, got {type(record).__name__}"
+        )
+    return _object(record)
+
+
+def _array(records: list[Any]) -> list[CostEvent]:
+    if not records:
+        raise RefusedError(Reason.EMPTY, "", "an array without events")
+    events: list[CostEvent] = []
+    for index, record in enumerate(records):
+        try:
+            if not isinstance(record, dict):
+                raise RefusedError(Reason.NOT_AN_OBJECT, "", "every element must be a JSON object")
+            events.extend(_object(record))
+        except RefusedError as error:
+            raise error.inside(f"[{index}]") from error
+    return events
+
+
+def _object(record: Mapping[str, Any]) -> list[CostEvent]:
+    for vendor in FORMATS:
+        if vendor.recognises(record):
+            return vendor.to_events(record)
+    try:
+        return [msgspec.convert(record, CostEvent)]
+    except msgspec.ValidationError as error:
+        from tokenfuse.ingest.deadletter import explain
+
+        raise explain(record) from error
