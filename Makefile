@@ -67,7 +67,7 @@ compose-check: $(DEV_READY) ## the compose files against the compose specificati
 	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose*.yml
 
 bench: $(DEV_READY) ## the benchmarks; figures go to standard output
-	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file; done
+	@for file in $(wildcard benchmarks/bench_*.py); do echo "== $$file"; $(BIN)/python $$file; done
 
 clean: ## remove what was built here; the next call installs again
 	rm -rf $(VENV) .cache dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
