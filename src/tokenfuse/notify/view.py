@@ -1,0 +1,227 @@
+"""AlertView: every text of a notification, worked out once; Slack, PagerDuty and the terminal only lay it out."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from tokenfuse.contracts.axes import AXES
+from tokenfuse.notify.words import clip, dollars, measure, moment, name, span
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tokenfuse.contracts.alert import Alert
+
+TEST_RULE: Final = "tokenfuse-notify-test"
+"""Rule of the alert that `tokenfuse notify test` sends; receivers show it as a test."""
+
+# Lists are cut to what is read at night; the rest is one `tokenfuse alerts list --output json` away.
+DRIVERS_MAX: Final = 6
+CONTRIBUTORS_MAX: Final = 5
+EXAMPLES_MAX: Final = 5
+NAME_CHARS_MAX: Final = 80
+SUMMARY_CHARS_MAX: Final = 1500
+
+_WHAT_KIND: Final = {
+    "cap": "Over the spending cap",
+    "burn_rate": "Budget is burning too fast",
+    "burst": "Runaway spend",
+    "spike": "Spend spike",
+    "price": "Price off the book",
+    "absence": "Cost events stopped",
+    "novelty": "New spender",
+}
+_WHAT_DRIVER: Final = {
+    "volume": "More calls than normal",
+    "prompt": "Prompts grew",
+    "output": "Answers grew",
+    "cache": "Cache hits lost",
+    "retry": "Retries multiply",
+    "tier": "Dearer models or tiers",
+    "price": "Unit price changed",
+    "loop": "Agent in a loop",
+    "context": "Context keeps growing",
+    "tools": "Tool calls repeat",
+    "reasoning": "Reasoning grew",
+    "latency": "Calls got slower",
+    "cost": "Calls got dearer",
+}
+_WHY: Final = {
+    "volume": "more calls",
+    "prompt": "longer prompts",
+    "output": "longer answers",
+    "cache": "lost cache hits",
+    "retry": "retries",
+    "tier": "dearer models or tiers",
+    "price": "unit prices",
+    "loop": "agent loop",
+    "context": "growing context",
+    "tools": "tool calls",
+    "reasoning": "reasoning",
+    "latency": "latency",
+    "cost": "cost per call",
+}
+_MARK: Final = {"page": "🔴", "ticket": "🟠", "info": "🔵"}
+_SEVERITY: Final = {"page": "PAGE", "ticket": "TICKET", "info": "INFO"}
+RESOLVED_MARK: Final = "🟢"
+
+
+class AlertView(Struct, frozen=True, kw_only=True):
+    """What is said about an alert. Plain text, unescaped, bounded in length.
+
+    Attributes:
+        mark: one emoji for severity or resolution. title: what, who, dollars so far and per hour.
+        line: title and summary in one line, for notifications and quiet alerts.
+        facts: pairs of label and value. why: dollars by driver. who: dollars by contributor.
+        done: what was enforced. commands: label and command to type.
+        footer: rule, fingerprint, times.
+    """
+
+    resolved: bool
+    quiet: bool
+    mark: str
+    title: str
+    summary: str
+    line: str
+    facts: tuple[tuple[str, str], ...]
+    why: tuple[str, ...]
+    who: tuple[str, ...]
+    done: str
+    commands: tuple[tuple[str, str], ...]
+    runbook: str | None
+    examples: tuple[str, ...]
+    footer: str
+
+
+def view(alert: Alert) -> AlertView:
+    """Everything a notification says."""
+    resolved = alert.state == "resolved"
+    mark = RESOLVED_MARK if resolved else _MARK.get(alert.severity, "🟠")
+    title = _title(alert)
+    summary = clip(alert.summary.strip() or title, SUMMARY_CHARS_MAX)
+    return AlertView(
+        resolved=resolved,
+        quiet=alert.severity == "info",
+        mark=mark,
+        title=title,
+        summary=summary,
+        line=f"{mark} {title}: {summary}",
+        facts=_facts(alert),
+        why=_why(alert),
+        who=_who(alert),
+        done=_done(alert),
+        commands=() if resolved else _commands(alert),
+        runbook=name(alert.runbook, 1000) if alert.runbook else None,
+        examples=tuple(name(example, NAME_CHARS_MAX) for example in alert.examples[:EXAMPLES_MAX]),
+        footer=_footer(alert),
+    )
+
+
+def scope_text(scope: dict[str, str], chars_max: int = NAME_CHARS_MAX) -> str:
+    """A scope in words, the six axes first.
+
+    >>> scope_text({"feature": "chat", "tenant": "acme"}), scope_text({})
+    ('tenant acme, feature chat', 'everything')
+    """
+    order = {axis: place for place, axis in enumerate(AXES)}
+    axes = sorted(scope, key=lambda axis: (order.get(axis, len(order)), axis))
+    return (
+        ", ".join(f"{axis.replace('_', ' ')} {name(scope[axis], chars_max)}" for axis in axes) or "everything"
+    )
+
+
+def what(alert: Alert) -> str:
+    """What goes wrong, in a few words: the driver for drifts and agents, the kind for the others."""
+    if alert.rule == TEST_RULE:
+        return "TEST, please ignore"
+    by_driver = _WHAT_DRIVER.get(alert.driver, alert.driver)
+    return _WHAT_KIND.get(alert.kind, by_driver)
+
+
+def _title(alert: Alert) -> str:
+    # Header blocks hold 150 characters: who is cut first, dollars never.
+    who = scope_text(alert.scope, 30)
+    if alert.state == "resolved":
+        total = f"{dollars(alert.excess_usd)} in {span(alert.starts_at, alert.at)}"
+        return f"Resolved: {what(alert)} · {clip(who, 60)} · {total}"
+    severity = _SEVERITY.get(alert.severity, alert.severity)
+    money = f"{dollars(alert.excess_usd)} so far · {dollars(alert.excess_usd_per_hour)}/h"
+    return f"{severity}: {what(alert)} · {clip(who, 60)} · {money}"
+
+
+def _facts(alert: Alert) -> tuple[tuple[str, str], ...]:
+    observed = f"{measure(alert.value, alert.unit)} against {measure(alert.threshold, alert.unit)}"
+    lasted = span(alert.starts_at, alert.at)
+    if alert.state == "resolved":
+        return (
+            ("From", moment(alert.starts_at)),
+            ("To", f"{moment(alert.at)} ({lasted})"),
+            ("Total above normal", dollars(alert.excess_usd)),
+            ("Scope", scope_text(alert.scope)),
+        )
+    acked = (("Acknowledged by", name(alert.acked_by, NAME_CHARS_MAX)),) if alert.acked_by else ()
+    return (
+        ("Since", f"{moment(alert.starts_at)} ({lasted})"),
+        ("Scope", scope_text(alert.scope)),
+        ("So far above normal", dollars(alert.excess_usd)),
+        ("If it goes on", f"{dollars(alert.excess_usd_per_hour)} per hour"),
+        ("Observed against limit", observed),
+        *acked,
+    )
+
+
+def _why(alert: Alert) -> tuple[str, ...]:
+    shown = alert.drivers[:DRIVERS_MAX]
+    lines = [f"{dollars(part.usd, signed=True)} {_WHY.get(part.driver, part.driver)}" for part in shown]
+    return _with_rest(lines, len(alert.drivers))
+
+
+def _who(alert: Alert) -> tuple[str, ...]:
+    lines = [
+        f"{dollars(part.usd)} ({part.share:.0%}) {part.axis.replace('_', ' ')} {name(part.value, NAME_CHARS_MAX)}"
+        for part in alert.contributors[:CONTRIBUTORS_MAX]
+    ]
+    return _with_rest(lines, len(alert.contributors))
+
+
+def _with_rest(lines: Sequence[str], total: int) -> tuple[str, ...]:
+    rest = total - len(lines)
+    return (*lines, f"and {rest} more") if rest else tuple(lines)
+
+
+def _done(alert: Alert) -> str:
+    """What was done, and what was not: nobody should have to guess whether money still flows."""
+    switch = alert.enforcement
+    if switch is None:
+        wanted = f" The rule's action is {alert.action}, and no switch is engaged." if alert.action else ""
+        return f"Nothing was stopped.{wanted}"
+    until = f"until {moment(switch.expires_at)}, generation {switch.generation}"
+    if switch.mode == "shadow":
+        return f"Shadow only: {switch.action} would be in force {until}. Nothing was stopped."
+    return f"Kill switch engaged: {switch.action} {until}."
+
+
+def _commands(alert: Alert) -> tuple[tuple[str, str], ...]:
+    """What to type; a scope that the command line cannot name gets no switch command."""
+    acknowledge = ("Acknowledge", f"tokenfuse alerts ack {shlex.quote(alert.fingerprint)}")
+    if alert.rule == TEST_RULE or not alert.scope or not set(alert.scope) <= set(AXES):
+        return (acknowledge,)
+    selector = " ".join(
+        f"--{axis.replace('_', '-')} {shlex.quote(alert.scope[axis])}" for axis in AXES if axis in alert.scope
+    )
+    # A command that was cut or altered on its way would stop something else.
+    if len(selector) > 4 * NAME_CHARS_MAX or "`" in selector or not selector.isprintable():
+        return (acknowledge,)
+    if alert.enforcement is not None and alert.enforcement.mode == "enforce":
+        return (("Let it through again", f"tokenfuse killswitch release {selector}"), acknowledge)
+    reason = shlex.quote(f"alert {alert.fingerprint}")
+    stop = f"tokenfuse killswitch engage {selector} --action block --ttl 1h --reason {reason}"
+    return (("Stop it now", stop), acknowledge)
+
+
+def _footer(alert: Alert) -> str:
+    rule = name(alert.rule, NAME_CHARS_MAX)
+    return f"rule {rule} · alert {alert.fingerprint} · began {moment(alert.starts_at)} · as of {moment(alert.at)}"
