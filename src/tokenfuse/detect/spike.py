@@ -45,8 +45,21 @@ def spike(
         rule: factor, history and floor.
     """
     history = history_nanousd[-rule.history_panes :]
-    panes = np.minimum(age_panes, len(history))
-    mean = history.sum(axis=0) // np.maximum(panes, 1)
+    return spike_of_total(current_nanousd, history.sum(axis=0), np.minimum(age_panes, len(history)), rule)
+
+
+def spike_of_total(
+    current_nanousd: IntArray, history_nanousd: IntArray, panes: IntArray, rule: SpikeRule
+) -> SpikeScore:
+    """The same from a running total.
+
+    Args:
+        current_nanousd: int64[n].
+        history_nanousd: int64[n], the sum over the history panes.
+        panes: int64[n], how many of them each scope has existed for.
+        rule: factor, history and floor.
+    """
+    mean = history_nanousd // np.maximum(panes, 1)
     excess = current_nanousd - mean
     value = np.where(panes > 0, current_nanousd / np.maximum(mean, 1), 0.0)
     fires = (panes >= rule.history_panes_min) & (value > rule.factor) & (excess >= rule.floor_nanousd)

@@ -23,7 +23,8 @@ class Scopes:
         first_s, last_s: pane of the first call (at creation) and of the newest one.
         cell: for users, runs and further axes the cell of the dearest call, else None.
         changed_chunks: chunks of ids changed since their checkpoint row was taken.
-        unsent: totals changed since the last rollup.
+        unsent: totals changed since the last rollup. folded: values that found the table full.
+        version: grows when a scope is created or evicted.
     """
 
     def __init__(self, other: str, scopes_max: int) -> None:
@@ -33,6 +34,7 @@ class Scopes:
         self._ids: dict[str, int] = {}
         self._free: list[int] = []
         self.folded = 0
+        self.version = 0
         self.changed_chunks: set[int] = set()
         self.values: list[str | None] = []
         self.cells: list[str | None] = []
@@ -86,6 +88,7 @@ class Scopes:
             heapq.heappush(self._free, i)
         for name in _ARRAYS:
             getattr(self, name)[ids] = 0
+        self.version += 1
         self.changed_chunks.update((ids // CHUNK).tolist())
 
     def idle(self, before_s: int) -> Ids:
@@ -143,6 +146,7 @@ class Scopes:
                 column.append(None)
         self.values[new] = value
         self._ids[value] = new
+        self.version += 1
         self.first_s[new] = self.last_s[new] = first_s
         return new
 

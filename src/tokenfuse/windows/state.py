@@ -17,13 +17,18 @@ from tokenfuse.windows.table import AxisTable
 
 
 class WindowState:
-    """The tables by axis; which rows changed since their last checkpoint."""
+    """The tables by axis; which rows changed since their last checkpoint.
+
+    Attributes:
+        expired_s: watermark up to which panes were dropped.
+    """
 
     def __init__(self, partition: int, further_axes: tuple[str, ...], scopes_max: int) -> None:
         """Start empty. The partition's number keeps its `~other` scopes apart from other partitions'."""
         other = f"{OTHER}/{partition}"
         axes = (*AXES, *further_axes, CELL, GLOBAL)
         self.tables = {axis: AxisTable(axis, other, scopes_max) for axis in axes}
+        self.expired_s = 0
 
     def apply(self, rows: tuple[AxisRows, ...]) -> dict[str, Ids]:
         """Add a block; touched scope ids by axis. An axis that settings no longer name is left out."""
@@ -41,6 +46,7 @@ class WindowState:
 
     def expire(self, watermark_s: int) -> None:
         """Drop what can no longer be revised, and scopes that have long been idle."""
+        self.expired_s = watermark_s
         for table in self.tables.values():
             table.expire(watermark_s)
             table.evict_idle(watermark_s)

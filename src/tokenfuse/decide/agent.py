@@ -1,0 +1,219 @@
+"""The agent's core: one deltas partition, from blocks to verdict changes and rollups. Pure: state is a function of the log.
+
+Checkpoint rows: those of `windows.state`, `standings`, `rules`, and `baseline/<hours>`; `head` holds the clocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from tokenfuse.contracts.block import Block, Control, DeltaBlock, Tick
+from tokenfuse.contracts.rollup import Rollup
+from tokenfuse.contracts.ruleset import RuleSet, decode_ruleset, encode_ruleset
+from tokenfuse.contracts.signal import Clock, Signal
+from tokenfuse.decide.panel import Panel
+from tokenfuse.windows.clocks import Clocks, Contiguity
+from tokenfuse.windows.codec import pack, unpack
+from tokenfuse.windows.pane import Ids
+from tokenfuse.windows.state import WindowState
+
+
+@dataclass(frozen=True)
+class AgentConfig:
+    """What every agent of one installation has in common.
+
+    Attributes:
+        rollup_ms: whole panes that changed leave at least this often, by the log's clock.
+        totals_only: only running totals leave (`replay`).
+    """
+
+    further_axes: tuple[str, ...] = ()
+    scopes_per_axis_max: int = 100_000
+    rollup_ms: int = 10_000
+    totals_only: bool = False
+
+
+@dataclass
+class AgentOutputs:
+    """What one block made. `result` is the metric label of the block's outcome."""
+
+    signals: list[Signal] = field(default_factory=list)
+    rollups: list[Rollup] = field(default_factory=list)
+    result: str = "applied"
+
+
+class AgentCore:
+    """Applies the log of one deltas partition, offset by offset."""
+
+    def __init__(self, config: AgentConfig, partition: int) -> None:
+        """Start empty: no scope, no rule set."""
+        self._config = config
+        self._partition = partition
+        self.clocks = Clocks()
+        self.state = WindowState(partition, config.further_axes, config.scopes_per_axis_max)
+        self.panel = Panel(self.state)
+        self.rules_generation = -1
+        self._rules_changed = False
+        self._latest_s = 0
+        self._clock_told_ms = 0
+        self._rolled_up_ms = 0
+
+    @property
+    def ruleset(self) -> RuleSet | None:
+        """The rule set in force at this point of the log."""
+        return self.panel.ruleset
+
+    def apply(self, offset: int, block: Block) -> AgentOutputs:
+        """Apply one block.
+
+        Raises:
+            SliceGapError: a slice overlaps or leaves a hole; nothing was applied, and nothing more may be.
+        """
+        out = AgentOutputs()
+        if isinstance(block, DeltaBlock):
+            if self.clocks.check(block) is Contiguity.PASSED:
+                return AgentOutputs(result="passed")
+            self._apply_slice(block)
+        elif isinstance(block, Tick):
+            self.clocks.ticked(block)
+            self._move({})
+        else:
+            out.result = self._apply_control(block)
+        self._roll_up(offset, out)
+        self._signal(offset, out)
+        return out
+
+    def _apply_slice(self, block: DeltaBlock) -> None:
+        touched = self.state.apply(block.rows)
+        self.clocks.slice_applied(block)
+        self._move(touched)
+
+    def _apply_control(self, control: Control) -> str:
+        if control.kind != "rules":
+            return "ignored"
+        if control.generation <= self.rules_generation:
+            return "passed"
+        self.rules_generation = control.generation
+        self._rules_changed = True
+        ruleset = decode_ruleset(control.body)
+        self.state.set_zones(ruleset.default_time_zone, ruleset.time_zones)
+        self.panel.install(ruleset, self._latest_s, self.clocks.watermark_ms // 1000)
+        return "applied"
+
+    def _move(self, touched: dict[str, Ids]) -> None:
+        """Time moved: judge what it closed, and what the block touched."""
+        newest_ms = max(
+            (min(s.event_ms, self.clocks.now_ms + 5000) for s in self.clocks.sources.values()), default=0
+        )
+        self._latest_s = max(self._latest_s, newest_ms // 1000, self.clocks.watermark_ms // 1000)
+        self.panel.move(self._latest_s, self.clocks.watermark_ms // 1000)
+        if not self.clocks.learning:
+            self.panel.judge(touched, self.clocks.now_ms)
+
+    def _roll_up(self, offset: int, out: AgentOutputs) -> None:
+        if self.clocks.now_ms - self._rolled_up_ms < self._config.rollup_ms:
+            return
+        self._rolled_up_ms = self.clocks.now_ms
+        out.rollups = self.flush(offset)
+
+    def flush(self, revision: int) -> list[Rollup]:
+        """Rollups of everything that changed; then what is out of date is dropped, never before it was told."""
+        rollups = self.state.take_rollups(revision, totals_only=self._config.totals_only)
+        self.state.expire(self.clocks.watermark_ms // 1000)
+        return rollups
+
+    def _signal(self, offset: int, out: AgentOutputs) -> None:
+        for verdict in self.panel.standings.take():
+            place = {"partition": self._partition, "offset": offset, "index": len(out.signals)}
+            out.signals.append(msgspec.structs.replace(verdict, **place))
+        if self.clocks.now_ms - self._clock_told_ms >= 1000:
+            self._clock_told_ms = self.clocks.now_ms
+            out.signals.append(
+                Clock(
+                    partition=self._partition,
+                    offset=offset,
+                    index=len(out.signals),
+                    watermark_ms=self.clocks.watermark_ms,
+                    now_ms=self.clocks.now_ms,
+                )
+            )
+
+    def dirty_rows(self) -> list[str]:
+        """Names of checkpoint rows changed since they were last taken."""
+        names = self.state.changed_rows()
+        if self.panel.standings.changed:
+            names.append("standings")
+        if self._rules_changed:
+            names.append("rules")
+        return names + [f"baseline/{b.hours}" for b in self.panel.baselines.values() if b.changed]
+
+    def snapshot(self, row: str) -> bytes:
+        """Bytes of one row, which counts as unchanged from now on."""
+        if row == "standings":
+            return pack({"standings": self.panel.standings.dump()})
+        if row == "rules":
+            self._rules_changed = False
+            ruleset = self.ruleset
+            return pack(
+                {"generation": self.rules_generation, "body": encode_ruleset(ruleset) if ruleset else b""}
+            )
+        if row.startswith("baseline/"):
+            return pack(self.panel.baselines[int(row.removeprefix("baseline/"))].dump())
+        return self.state.snapshot(row)
+
+    def dropped_rows(self) -> list[str]:
+        """Names of rows that no longer exist, once."""
+        return self.state.dropped_rows()
+
+    def head(self) -> bytes:
+        """The small state that every checkpoint writes."""
+        return pack(
+            {
+                "clocks": self.clocks.dump(),
+                "latest_s": self._latest_s,
+                "clock_told_ms": self._clock_told_ms,
+                "rolled_up_ms": self._rolled_up_ms,
+                "judged_s": self.panel.judged_s,
+                "expired_s": self.state.expired_s,
+            }
+        )
+
+    @classmethod
+    def restore(
+        cls, config: AgentConfig, partition: int, head: bytes, rows: Mapping[str, bytes]
+    ) -> AgentCore:
+        """The core whose head and rows these are.
+
+        Raises:
+            RowFormatError: written by a newer release, or damaged.
+        """
+        core = cls(config, partition)
+        fields: dict[str, Any] = unpack(head)
+        own = {name for name in rows if name in {"standings", "rules"} or name.startswith("baseline/")}
+        core.clocks = Clocks.load(fields["clocks"])
+        core._latest_s, core._clock_told_ms = fields["latest_s"], fields["clock_told_ms"]
+        core._rolled_up_ms = fields["rolled_up_ms"]
+        core.state.restore({name: data for name, data in rows.items() if name not in own})
+        core.state.expire(fields["expired_s"])
+        core.state.dropped_rows()
+        core._restore_panel(rows, fields["judged_s"])
+        return core
+
+    def _restore_panel(self, rows: Mapping[str, bytes], judged_s: int) -> None:
+        if "rules" in rows:
+            rules = unpack(rows["rules"])
+            self.rules_generation = rules["generation"]
+            ruleset = decode_ruleset(rules["body"])
+            self.state.set_zones(ruleset.default_time_zone, ruleset.time_zones)
+            self.panel.install(ruleset, self._latest_s, self.clocks.watermark_ms // 1000)
+        if "standings" in rows:
+            self.panel.standings.load(unpack(rows["standings"])["standings"])
+        for hours, baselines in self.panel.baselines.items():
+            if (row := rows.get(f"baseline/{hours}")) is not None:
+                baselines.load(unpack(row))
+        self.panel.judged_s = judged_s
+        self.panel.standings.changed = False

@@ -1,0 +1,125 @@
+"""Caps: exact spend of rolling and calendar windows against limits, at every block."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from tokenfuse.contracts.ruleset import ROLLING, CapRule
+from tokenfuse.decide.evidence import COST, Witness
+from tokenfuse.decide.standings import Finding, Standings
+from tokenfuse.detect.cap import NO_LIMIT, breached
+from tokenfuse.windows.calendar import period_end_s, period_starts
+from tokenfuse.windows.granularity import PANE_SECONDS_OF, finest_for
+from tokenfuse.windows.pane import Ids
+from tokenfuse.windows.state import WindowState
+
+PERIOD_PANES: Final = {"day": "1h", "month": "1d"}
+"""From which panes the evidence of a calendar window is read."""
+
+
+class CapJudge:
+    """One cap rule on one deltas partition."""
+
+    def __init__(self, rule: CapRule, state: WindowState, witness: Witness, standings: Standings) -> None:
+        """Bind a rule to the windows that it reads."""
+        self.rule = rule
+        self._table = state.tables[rule.axis]
+        self._witness = witness
+        self._standings = standings
+        self._limits = np.empty(0, np.int64)
+        self._limits_of: list[str | None] = []
+        self._rolling_s = ROLLING.get(rule.window)
+        if self._rolling_s is not None:
+            self._granularity = finest_for(self._table.kind, self._rolling_s)
+            self._rolling = self._table.rolling(self._granularity, self._rolling_s, COST)
+        else:
+            self._granularity = PERIOD_PANES[rule.window]
+
+    def advance(self, latest_s: int) -> None:
+        """Move the rolling window so that it ends with the pane of latest_s."""
+        if self._rolling_s is not None:
+            self._rolling.advance(latest_s - latest_s % PANE_SECONDS_OF[self._granularity])
+
+    def judge(self, ids: Ids, latest_s: int, now_ms: int) -> None:
+        """Judge some scopes: those touched, and those that stand."""
+        standing = self._standings.of(self.rule)
+        known = [self._table.scopes.id_of(value) for value in standing]
+        ids = np.union1d(ids, [i for i in known if i is not None]).astype(np.int32)
+        if not len(ids):
+            return
+        limits, spend = self._limits_for(ids), self._spend(ids, latest_s)
+        over = breached(spend, limits)
+        for i in np.flatnonzero(over).tolist():
+            self._found(int(ids[i]), int(spend[i]), int(limits[i]), latest_s, now_ms)
+        if standing:
+            self._clear(ids[~over], spend[~over], limits[~over], latest_s)
+
+    def _found(self, scope: int, spend: int, limit: int, latest_s: int, now_ms: int) -> None:
+        value = self._table.scopes.values[scope]
+        if value is None:
+            return
+        start_s, until_s = self._window(scope, latest_s)
+        at_ms = (latest_s - latest_s % 10) * 1000
+        rule = self.rule
+        finding = Finding(
+            value=float(spend),
+            threshold=float(limit),
+            at_ms=at_ms,
+            starts_ms=at_ms,
+            excess_nanousd=spend - limit,
+            per_hour_nanousd=partial(self._witness.nanousd_per_hour, rule.axis, value, latest_s),
+            evidence=partial(
+                self._witness.of_window,
+                rule.axis,
+                value,
+                self._granularity,
+                start_s,
+                latest_s + 1,
+                rule.driver,
+            ),
+            until_ms=until_s * 1000 if until_s is not None else None,
+        )
+        self._standings.found(rule, value, finding, now_ms)
+
+    def _clear(
+        self, ids: Ids, spend: npt.NDArray[np.int64], limits: npt.NDArray[np.int64], latest_s: int
+    ) -> None:
+        for i, spent, limit in zip(ids.tolist(), spend.tolist(), limits.tolist(), strict=True):
+            if (value := self._table.scopes.values[i]) is not None:
+                self._standings.cleared(self.rule, value, latest_s * 1000, float(spent), float(limit))
+
+    def _spend(self, ids: Ids, latest_s: int) -> npt.NDArray[np.int64]:
+        if self._rolling_s is not None:
+            return self._rolling.of(ids)
+        return self._table.period_sums(self.rule.window, latest_s, ids, COST)
+
+    def _window(self, scope: int, latest_s: int) -> tuple[int, int | None]:
+        if self._rolling_s is not None:
+            size = PANE_SECONDS_OF[self._granularity]
+            return latest_s - latest_s % size - self._rolling_s + size, None
+        zone = self._table.zones.of(scope)
+        start = int(period_starts(self.rule.window, zone, np.array([latest_s]))[0])
+        return start, period_end_s(self.rule.window, zone, start)
+
+    def _limits_for(self, ids: Ids) -> npt.NDArray[np.int64]:
+        """Limits of scopes, looked up once per scope; an id may have passed to another value."""
+        values = self._table.scopes.values
+        if len(self._limits_of) < len(values):
+            more = len(values) - len(self._limits_of)
+            self._limits_of.extend([None] * more)
+            self._limits = np.concatenate([self._limits, np.full(more, NO_LIMIT, np.int64)])
+        for i in ids.tolist():
+            if self._limits_of[i] is not values[i]:
+                self._limits_of[i], self._limits[i] = values[i], self._limit(values[i])
+        return self._limits[ids]
+
+    def _limit(self, value: str | None) -> int:
+        if value is None or not fnmatchcase(value, self.rule.match):
+            return NO_LIMIT
+        limit = self.rule.limits.get(value, self.rule.limit_nanousd)
+        return NO_LIMIT if limit is None else limit

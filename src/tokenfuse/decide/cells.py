@@ -1,0 +1,95 @@
+"""Which cells make up which scope, as index arrays for the detectors."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from tokenfuse.contracts.axes import CELL, CELL_AXES, GLOBAL
+from tokenfuse.contracts.scope import parse_scope_key, scope_key
+from tokenfuse.detect.drift import Pairs
+from tokenfuse.windows.pane import Ids
+from tokenfuse.windows.state import WindowState
+from tokenfuse.windows.table import AxisTable
+
+IntArray = npt.NDArray[np.int64]
+
+
+class CellIndex:
+    """Parses each cell's key once; groups are cells that differ in the model only."""
+
+    def __init__(self, state: WindowState) -> None:
+        """Watch a state's cells; nothing is computed yet."""
+        self._state = state
+        self._keys: list[str | None] = []
+        self._scopes: list[dict[str, str]] = []
+        self._seen_version = -1
+        self._pairs: dict[str, tuple[tuple[int, int], Pairs]] = {}
+        self.groups: dict[str, int] = {}
+
+    @property
+    def cells(self) -> AxisTable:
+        """The table of cells."""
+        return self._state.tables[CELL]
+
+    def of_scope(self, axis: str, value: str) -> Ids:
+        """Ids of the cells of one scope; none for axes that cells do not have."""
+        self._refresh()
+        if axis == GLOBAL:
+            return self.cells.scopes.live()
+        if axis not in CELL_AXES:
+            return np.empty(0, np.int32)
+        return np.array([i for i, scope in enumerate(self._scopes) if scope.get(axis) == value], np.int32)
+
+    def pairs(self, axis: str) -> Pairs:
+        """Every pair of a scope of the axis (by scope id) and a cell of it (by cell id)."""
+        self._refresh()
+        table = self._state.tables[axis]
+        version = (self.cells.scopes.version, table.scopes.version)
+        if axis not in self._pairs or self._pairs[axis][0] != version:
+            self._pairs[axis] = version, self._make_pairs(axis, table)
+        return self._pairs[axis][1]
+
+    def _make_pairs(self, axis: str, table: AxisTable) -> Pairs:
+        found = [self._scope_id(table, axis, scope) for scope in self._scopes]
+        scope_of_cell = np.array(found, np.int64)
+        cell_index = np.flatnonzero(scope_of_cell >= 0).astype(np.int64)
+        groups = np.array([self._group(scope) for scope in self._scopes], np.int64)
+        return Pairs(scope_of_cell[cell_index], cell_index, len(table.scopes.values), groups)
+
+    def groups_of(self, ids: Ids) -> IntArray:
+        """Group numbers of some cells, numbered from 0 among themselves, int64[n]."""
+        self._refresh()
+        numbers = [self._group(self._scopes[i]) for i in ids.tolist()]
+        return np.unique(np.array(numbers, np.int64), return_inverse=True)[1].astype(np.int64)
+
+    def relearn(self, groups: list[str]) -> None:
+        """Number the groups anew: these first, others as they come."""
+        self.groups = {key: number for number, key in enumerate(groups)}
+        self._pairs.clear()
+
+    def _scope_id(self, table: AxisTable, axis: str, scope: dict[str, str]) -> int:
+        value = "" if axis == GLOBAL and scope else scope.get(axis)
+        found = None if value is None else table.scopes.id_of(value)
+        return -1 if found is None else found
+
+    def _group(self, scope: dict[str, str]) -> int:
+        key = scope_key({axis: value for axis, value in scope.items() if axis != "model"})
+        return self.groups.setdefault(key, len(self.groups))
+
+    def _refresh(self) -> None:
+        if self._seen_version == self.cells.scopes.version:
+            return
+        self._seen_version = self.cells.scopes.version
+        values = self.cells.scopes.values
+        for i in range(len(values)):
+            if i == len(self._keys):
+                self._keys.append(None)
+                self._scopes.append({})
+            if self._keys[i] != values[i]:
+                self._keys[i], self._scopes[i] = values[i], _axes_of(values[i])
+
+
+def _axes_of(cell: str | None) -> dict[str, str]:
+    """Axis values of a cell; none for a free id and for the cell into which others were folded."""
+    return parse_scope_key(cell) if cell and "=" in cell else {}

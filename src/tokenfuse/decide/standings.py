@@ -1,0 +1,159 @@
+"""Verdicts that stand: what changed becomes a signal, once, and is told again once a minute while it lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tokenfuse.contracts.ruleset import AnyRule
+from tokenfuse.contracts.scope import axis_scope_key
+from tokenfuse.contracts.signal import Contributor, DriverPart, Verdict, VerdictState
+from tokenfuse.decide.evidence import Evidence
+
+UPDATE_MS: Final = 60_000
+STANDING_MAX: Final = 10_000
+"""Verdicts that may stand at once in one deltas partition; more are counted and not told."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a rule found of one scope that is over its threshold.
+
+    Attributes:
+        starts_ms: event time at which it began, if this is the first finding.
+        evidence: called only if the finding is told.
+        per_hour_nanousd: current excess per hour.
+    """
+
+    value: float
+    threshold: float
+    at_ms: int
+    starts_ms: int
+    excess_nanousd: int
+    per_hour_nanousd: Callable[[], int]
+    evidence: Callable[[], Evidence]
+    until_ms: int | None = None
+
+
+@dataclass
+class Standing:
+    """One verdict that stands."""
+
+    starts_ms: int
+    told_ms: int
+    at_ms: int
+    excess_nanousd: int
+    driver: str
+
+
+class Standings:
+    """Standing verdicts by rule and scope value; part of the checkpoint.
+
+    Attributes:
+        changed: since the last checkpoint row was taken. refused: findings beyond STANDING_MAX.
+    """
+
+    def __init__(self) -> None:
+        """Nothing stands."""
+        self._by_rule: dict[str, dict[str, Standing]] = {}
+        self._told: list[Verdict] = []
+        self.changed = False
+        self.refused = 0
+
+    def of(self, rule: AnyRule) -> dict[str, Standing]:
+        """Standing verdicts of a rule by scope value."""
+        return self._by_rule.get(rule.id, {})
+
+    def found(self, rule: AnyRule, value: str, finding: Finding, now_ms: int) -> None:
+        """A scope is over the rule's threshold."""
+        standing = self.of(rule).get(value)
+        if standing is None:
+            if sum(map(len, self._by_rule.values())) >= STANDING_MAX:
+                self.refused += 1
+                return
+            standing = Standing(finding.starts_ms, now_ms, finding.at_ms, finding.excess_nanousd, rule.driver)
+            self._by_rule.setdefault(rule.id, {})[value] = standing
+            self._tell(rule, value, standing, "breach", finding)
+        elif now_ms - standing.told_ms >= UPDATE_MS:
+            standing.told_ms, standing.at_ms = now_ms, finding.at_ms
+            standing.excess_nanousd = finding.excess_nanousd
+            self._tell(rule, value, standing, "update", finding)
+
+    def cleared(self, rule: AnyRule, value: str, at_ms: int, number: float, threshold: float) -> None:
+        """A scope that stood is below the rule's threshold again."""
+        standing = self.of(rule).get(value)
+        if standing is None:
+            return
+        del self._by_rule[rule.id][value]
+        self.changed = True
+        self._told.append(
+            Verdict(
+                partition=0,
+                offset=0,
+                index=0,
+                rule=rule.id,
+                scope=axis_scope_key(rule.axis, value),
+                state="clear",
+                at_ms=max(at_ms, standing.starts_ms),
+                starts_ms=standing.starts_ms,
+                value=number,
+                threshold=threshold,
+                driver=standing.driver,
+                excess_nanousd=standing.excess_nanousd,
+            )
+        )
+
+    def keep_only(self, rule_ids: set[str]) -> None:
+        """Forget rules that are no longer in force; the decider resolves their alerts itself."""
+        self._by_rule = {rule: standing for rule, standing in self._by_rule.items() if rule in rule_ids}
+        self.changed = True
+
+    def take(self) -> list[Verdict]:
+        """What is to be told, in the order in which it was found; the caller numbers it."""
+        told, self._told = self._told, []
+        return told
+
+    def dump(self) -> list[Any]:
+        """Plain data for the checkpoint row."""
+        self.changed = False
+        return [
+            [rule, value, s.starts_ms, s.told_ms, s.at_ms, s.excess_nanousd, s.driver]
+            for rule, by_value in sorted(self._by_rule.items())
+            for value, s in by_value.items()
+        ]
+
+    def load(self, rows: list[Any]) -> None:
+        """Inverse of `dump`, into empty standings."""
+        for rule, value, *fields in rows:
+            self._by_rule.setdefault(rule, {})[value] = Standing(*fields)
+
+    def _tell(
+        self, rule: AnyRule, value: str, standing: Standing, state: VerdictState, finding: Finding
+    ) -> None:
+        evidence = finding.evidence()
+        standing.driver = evidence.driver
+        self.changed = True
+        parts: tuple[DriverPart, ...] = evidence.drivers
+        who: tuple[Contributor, ...] = evidence.contributors
+        self._told.append(
+            Verdict(
+                partition=0,
+                offset=0,
+                index=0,
+                rule=rule.id,
+                scope=axis_scope_key(rule.axis, value),
+                state=state,
+                at_ms=finding.at_ms,
+                starts_ms=standing.starts_ms,
+                value=finding.value,
+                threshold=finding.threshold,
+                driver=evidence.driver,
+                excess_nanousd=standing.excess_nanousd,
+                excess_nanousd_per_hour=finding.per_hour_nanousd(),
+                drivers=parts,
+                contributors=who,
+                examples=evidence.examples,
+                until_ms=finding.until_ms,
+            )
+        )
