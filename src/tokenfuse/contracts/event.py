@@ -30,7 +30,7 @@ COST_USD_MAX: Final = Decimal(NANOUSD_MAX) / NANO
 """Largest cost of one call, US dollars."""
 
 
-class Replaces(Struct, kw_only=True, frozen=True):
+class Replaces(Struct, kw_only=True, frozen=True, gc=False):
     """What a late revision says that it replaces: the original's time, axes, cost and tokens."""
 
     time: Time
@@ -77,7 +77,7 @@ class Replaces(Struct, kw_only=True, frozen=True):
         check_invariants(self)
 
 
-class CostEvent(Struct, kw_only=True):
+class CostEvent(Struct, kw_only=True, gc=False):
     """One attempt of one model call. Counts are tokens, money is US dollars, times RFC 3339 or epoch s/ms.
 
     `time` is checked by ingest, since it depends on when the record came. `labels.service_tier` (OpenAI's `flex`,
