@@ -14,6 +14,7 @@ Driver = Literal[
     "volume", "prompt", "output", "cache", "retry", "tier", "price", "loop", "context", "tools", "reasoning",
     "latency", "cost",
 ]  # fmt: skip
+SwitchRefusal = Literal["switches_max", "released_by_person", "window_over"]
 
 
 class DriverUsd(Struct, frozen=True, kw_only=True):
@@ -50,6 +51,8 @@ class Alert(Struct, frozen=True, kw_only=True):
         excess_usd: dollars above normal since starts_at.
         summary: one sentence a tired person understands.
         inhibited_by: fingerprint of the alert that explains this one; notifiers skip it.
+        silenced_until: a person asked not to be told before then; notifiers skip it.
+        switch_refused: why a rule that acts has no switch engaged.
     """
 
     fingerprint: str
@@ -76,6 +79,8 @@ class Alert(Struct, frozen=True, kw_only=True):
     enforcement: Enforcement | None = None
     inhibited_by: str | None = None
     acked_by: str | None = None
+    silenced_until: str | None = None
+    switch_refused: SwitchRefusal | None = None
 
 
 _encoder = msgspec.json.Encoder()

@@ -1,0 +1,63 @@
+"""Facts of a rule that an alert keeps: it outlives the rule set, and a rule's table of limits is too large to copy."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from tokenfuse.contracts.alert import Driver, Kind, Severity
+from tokenfuse.contracts.ruleset import AnyRule, CapRule, DriftRule, Response, RuleMode, SpikeRule
+
+Unit = Literal["usd", "usd_per_hour", "usd_per_day", "tokens", "share", "ratio", "count", "seconds"]
+
+KIND_UNITS: Final[dict[Kind, Unit]] = {
+    "cap": "usd", "burst": "usd", "spike": "usd_per_hour", "burn_rate": "ratio", "drift": "ratio",
+    "agent": "count", "price": "share", "absence": "seconds", "novelty": "count",
+}  # fmt: skip
+MONEY_UNITS: Final = ("usd", "usd_per_hour", "usd_per_day")
+"""Verdicts carry these as nano-dollars (contracts.signal)."""
+
+
+class Facts(Struct, frozen=True, kw_only=True):
+    """What the decider needs of one rule. `ladder` names the rules that are rungs of one ladder on one scope."""
+
+    rule: str
+    kind: Kind
+    driver: Driver
+    severity: Severity
+    mode: RuleMode
+    unit: Unit
+    ladder: str
+    window: str = ""
+    warns_early: bool = False
+    for_ms: int = 0
+    keep_firing_ms: int = 0
+    response: Response | None = None
+    runbook: str | None = None
+
+    @property
+    def acts(self) -> bool:
+        """Whether a firing alert engages a switch."""
+        return self.response is not None and self.mode != "warn"
+
+
+def facts_of(rule: AnyRule) -> Facts:
+    """The facts of one rule of the rule set in force."""
+    window = rule.window if isinstance(rule, CapRule) else rule.pane if isinstance(rule, SpikeRule) else ""
+    return Facts(
+        rule=rule.id, kind=rule.kind, driver=rule.driver, severity=rule.severity, mode=rule.mode,
+        unit=_unit(rule), window=window, warns_early=isinstance(rule, CapRule) and rule.resolution == "warn",
+        # Budget thresholds of one window are rungs; an hourly and a daily spike say the same thing twice.
+        ladder=f"cap {window}" if rule.kind == "cap" else rule.kind,
+        for_ms=rule.for_seconds * 1000, keep_firing_ms=rule.keep_firing_for_seconds * 1000,
+        response=rule.response, runbook=rule.runbook,
+    )  # fmt: skip
+
+
+def _unit(rule: AnyRule) -> Unit:
+    if isinstance(rule, SpikeRule):
+        return "usd_per_hour" if rule.pane == "1h" else "usd_per_day"
+    if isinstance(rule, DriftRule):
+        return "tokens" if rule.signal in ("prompt", "output") else "share"
+    return KIND_UNITS[rule.kind]

@@ -1,0 +1,116 @@
+"""Incidents: when one alert explains another, so that one page goes out for a tenant and not 400 for its users.
+
+Why it is done this way:
+- A person needs one message, about the scope where the money is. So an alert is explained by a larger one that its
+  own money flows through, as the evidence in dollars says (contributors), never by names alone.
+- An explanation must not hide news. A less severe alert never explains a more severe one, and an alert that has
+  stood for a day does not explain what starts now: it was read and closed in the reader's mind.
+- Rungs of one ladder (budget at 50, 80, 100 %) are one story however far apart: the higher rung tells it.
+- Who was told first stays told: between equals, an alert that people have seen keeps the incident.
+
+`explains` and `rank` are the whole policy; `board` applies them. A better policy replaces this file.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from tokenfuse.contracts.scope import axis_scope_key, parse_scope_key
+
+if TYPE_CHECKING:
+    from tokenfuse.contracts.signal import Contributor
+    from tokenfuse.decide.decider.state import AlertRecord
+
+SAME_TIME_MS: Final = 6 * 3_600_000
+"""Breaches whose beginnings lie further apart are two incidents: the slowest detectors are hours behind the fastest."""
+
+SEVERITIES: Final = {"info": 0, "ticket": 1, "page": 2}
+
+SPECIFIC: Final = ("run_id", "user", "prompt_template", "feature", "tenant", "model")
+"""Of two alerts about the same dollars the one on the narrower axis says more."""
+
+Rank = tuple[int, int, int, int, int, str]
+
+
+def explains(a: AlertRecord, b: AlertRecord) -> bool:
+    """Whether `b` is part of what `a` reports. Two alerts may explain each other; then `rank` decides."""
+    if SEVERITIES[a.facts.severity] < SEVERITIES[b.facts.severity]:
+        return False
+    if a.scope == b.scope and a.facts.ladder == b.facts.ladder:
+        return _is_higher_rung(a, b)
+    return abs(a.starts_ms - b.starts_ms) <= SAME_TIME_MS and (
+        _covers(a, b) or _names(a, b) or _flows_through(a, b)
+    )
+
+
+def rank(alert: AlertRecord) -> Rank:
+    """Order among overlapping alerts, the root first."""
+    return (
+        -SEVERITIES[alert.facts.severity],
+        0 if alert.visible else 1,
+        0 if alert.facts.acts else 1,
+        -alert.evidence.excess_nanousd,
+        _breadth(alert.scope),
+        alert.fingerprint,
+    )
+
+
+def has_outgrown(b: AlertRecord, a: AlertRecord) -> bool:
+    """Whether `a` is too small by now to explain `b`. Caps count dollars above the cap, so they tell nothing here."""
+    return a.facts.kind != "cap" and b.evidence.excess_nanousd > 2 * a.evidence.excess_nanousd
+
+
+def contributor_key(contributor: Contributor) -> str:
+    """Canonical scope key of a contributor."""
+    return axis_scope_key(contributor.axis, contributor.value)
+
+
+@lru_cache(maxsize=65_536)
+def pairs(scope: str) -> frozenset[tuple[str, str]]:
+    """Axis and value pairs of a canonical scope key."""
+    return frozenset(parse_scope_key(scope).items())
+
+
+def _breadth(scope: str) -> int:
+    """0 for the narrowest axis; further axes are wider than the six, everything is the widest."""
+    axes = [axis for axis, _ in pairs(scope)]
+    places = [SPECIFIC.index(axis) if axis in SPECIFIC else len(SPECIFIC) for axis in axes]
+    return min(places, default=len(SPECIFIC) + 1)
+
+
+def _is_higher_rung(a: AlertRecord, b: AlertRecord) -> bool:
+    """Caps of one window: the larger limit is the later news. Other ladders: either tells it."""
+    return a.facts.kind != "cap" or a.evidence.threshold > b.evidence.threshold
+
+
+def _covers(a: AlertRecord, b: AlertRecord) -> bool:
+    """The same scope for the same cause, or a scope inside it found by the same kind of rule."""
+    if a.scope == b.scope:
+        return a.facts.kind == b.facts.kind or a.evidence.driver == b.evidence.driver
+    return a.facts.kind == b.facts.kind and pairs(a.scope) < pairs(b.scope) and _is_large_enough(a, b)
+
+
+def _names(a: AlertRecord, b: AlertRecord) -> bool:
+    """`a` lists the scope of `b` among its contributors, with at least half of what `b` reports."""
+    return any(
+        contributor_key(part) == b.scope and 2 * part.nanousd >= b.evidence.excess_nanousd
+        for part in a.evidence.contributors
+    )
+
+
+def _flows_through(a: AlertRecord, b: AlertRecord) -> bool:
+    """At least half of `b` is money of `a`'s scope: lists of contributors are short, a tenant names few of its users.
+
+    This is weaker evidence than being named, so the driver must agree; a cap has none of its own.
+    """
+    if a.evidence.driver != b.evidence.driver and b.facts.kind != "cap":
+        return False
+    return _is_large_enough(a, b) and any(
+        contributor_key(part) == a.scope and 2 * part.nanousd >= b.evidence.excess_nanousd
+        for part in b.evidence.contributors
+    )
+
+
+def _is_large_enough(a: AlertRecord, b: AlertRecord) -> bool:
+    return a.facts.kind == "cap" or 2 * a.evidence.excess_nanousd >= b.evidence.excess_nanousd

@@ -1,0 +1,220 @@
+"""Messages: one sentence per alert for a person who was asleep a minute ago.
+
+Who, how many dollars, since when, how fast, why (driver and top contributor), and what was done.
+"""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import TYPE_CHECKING, Final
+
+from tokenfuse.contracts.clock import to_rfc3339
+from tokenfuse.contracts.money import NANO
+from tokenfuse.contracts.scope import parse_scope_key
+from tokenfuse.decide.decider.facts import MONEY_UNITS
+
+if TYPE_CHECKING:
+    from tokenfuse.contracts.alert import Enforcement
+    from tokenfuse.contracts.signal import Contributor
+    from tokenfuse.decide.decider.state import AlertRecord
+
+VALUE_CHARS_MAX: Final = 60
+"""Longest axis value in a sentence; the alert's `scope` has it whole."""
+
+DRIVERS: Final = {
+    "volume": "more calls", "prompt": "longer prompts", "output": "longer answers", "cache": "lost cache hits",
+    "retry": "retries", "tier": "dearer models", "price": "price", "loop": "a loop", "context": "longer contexts",
+    "tools": "tool calls", "reasoning": "more reasoning", "latency": "latency", "cost": "cost per call",
+}  # fmt: skip
+QUANTITIES: Final = {
+    "prompt": "prompt length", "output": "answer length", "cache": "cache hit rate", "retry": "retry share",
+    "tier": "share of frontier models", "context": "context size", "tools": "tool calls per call",
+    "reasoning": "reasoning length", "latency": "latency", "cost": "cost per call", "price": "unit price",
+    "volume": "number of calls", "loop": "steps of one run",
+}  # fmt: skip
+WINDOWS: Final = {"day": "daily", "month": "monthly"}
+DONE: Final = {"block": "blocked", "throttle": "throttled", "downgrade": "downgraded", "warn": "warned"}
+REFUSED: Final = {
+    "switches_max": "NOT stopped: as many kill switches are engaged as the rule set allows (switches_max)",
+    "released_by_person": "not stopped: a person released its kill switch",
+    "window_over": "not stopped: its window is over",
+}  # fmt: skip
+
+
+def summary(alert: AlertRecord, enforcement: Enforcement | None) -> str:
+    """The sentence of one transition."""
+    if alert.state == "resolved":
+        return _resolved(alert, enforcement)
+    again = "" if alert.state == "pending" else _again(alert)
+    parts = [_fact(alert), _money(alert), _why(alert), again, _done(alert, enforcement)]
+    return "; ".join(part for part in parts if part) + "."
+
+
+def switch_reason(alert: AlertRecord) -> str:
+    """Why a gateway refuses: what its caller is shown."""
+    return f"{_fact(alert)} (rule {alert.facts.rule})"
+
+
+def who(scope: str) -> str:
+    """A scope in words.
+
+    >>> who("tenant=acme"), who("feature=chat&prompt_template=v2"), who("")
+    ('tenant acme', 'feature chat, prompt template v2', 'all traffic')
+    """
+    pairs = parse_scope_key(scope).items()
+    return ", ".join(f"{axis.replace('_', ' ')} {_short(value)}" for axis, value in pairs) or "all traffic"
+
+
+def usd(nanousd: int) -> str:
+    """Dollars as people read them: cents, more digits below a cent.
+
+    >>> usd(1_234_567_890_000), usd(9_995_000_000), usd(4_200_000), usd(-20_000_000), usd(12)
+    ('$1,234.57', '$10.00', '$0.0042', '-$0.02', '$0.000000012')
+    """
+    amount = Decimal(abs(nanousd)) / NANO
+    if amount >= Decimal("0.01") or not nanousd:
+        text = f"{amount.quantize(Decimal('0.01'), rounding=ROUND_HALF_EVEN):,}"
+    else:
+        # Two digits that say something, however small the amount is.
+        text = f"{amount.quantize(Decimal(1).scaleb(max(amount.adjusted() - 1, -9))):f}"
+    return f"{'-' if nanousd < 0 else ''}${text}"
+
+
+def quantity(value: float, unit: str) -> str:
+    """A verdict's value with its unit; money comes as nano-dollars.
+
+    >>> quantity(0.412, "share"), quantity(3120.4, "tokens"), quantity(14.4, "ratio"), quantity(5e9, "usd_per_hour")
+    ('41.2 %', '3,120 tokens', '14.4 times', '$5.00 an hour')
+    """
+    if unit in MONEY_UNITS:
+        return usd(round(value)) + {"usd_per_hour": " an hour", "usd_per_day": " a day"}.get(unit, "")
+    if unit == "share":
+        return f"{100 * value:.3g} %"
+    if unit == "ratio":
+        return f"{value:.3g} times"
+    return f"{value:,.0f}" if unit == "count" else f"{value:,.0f} {unit}"
+
+
+def _fact(alert: AlertRecord) -> str:
+    """What is the case, since when."""
+    evidence, facts, name = alert.evidence, alert.facts, who(alert.scope)
+    value, threshold = quantity(evidence.value, facts.unit), quantity(evidence.threshold, facts.unit)
+    if facts.kind == "cap":
+        window = WINDOWS.get(facts.window, facts.window)
+        limit = "budget threshold" if facts.warns_early else "cap"
+        text = f"{name} has spent {value}, over its {window} {limit} of {threshold}"
+    elif facts.kind == "spike":
+        text = f"{name} costs {value} where {threshold} is the limit"
+    elif facts.kind == "burst":
+        text = f"{name} is spending in a burst, {value} where {threshold} is the limit"
+    elif facts.kind == "burn_rate":
+        text = f"{name} burns its budget at {value} the planned rate, {threshold} is the limit"
+    elif facts.kind == "absence":
+        text = f"{name} has sent nothing for {value}"
+    elif facts.kind == "novelty":
+        text = f"{name} is new"
+    else:
+        measure = QUANTITIES.get(evidence.driver, evidence.driver)
+        text = f"{name}: {measure} is {value} where {threshold} is the limit"
+    return _capital(f"{text} since {_time(alert.starts_ms, alert.at_ms)}")
+
+
+def _money(alert: AlertRecord) -> str:
+    """What it costs so far, and an hour."""
+    evidence = alert.evidence
+    if not evidence.excess_nanousd and not evidence.excess_nanousd_per_hour:
+        return ""
+    over = "over it" if alert.facts.kind == "cap" else "above normal"
+    rate = evidence.excess_nanousd_per_hour
+    growing = f", growing by {usd(rate)} an hour" if rate > 0 else ""
+    return f"{usd(evidence.excess_nanousd)} {over} so far{growing}"
+
+
+def _why(alert: AlertRecord) -> str:
+    """The driver in dollars, and who contributes most."""
+    evidence = alert.evidence
+    driver = DRIVERS.get(evidence.driver, evidence.driver)
+    most = max(evidence.drivers, key=lambda part: (part.nanousd, part.driver), default=None)
+    if most is not None and most.nanousd > 0:
+        driver = f"{DRIVERS.get(most.driver, most.driver)} ({usd(most.nanousd)})"
+    top = top_contributor(alert)
+    who_most = f", most of it {_contributor(top)}" if top is not None else ""
+    return f"driver: {driver}{who_most}"
+
+
+def top_contributor(alert: AlertRecord) -> Contributor | None:
+    """The axis value that says most besides the scope itself: the largest part, of equals the first named."""
+    own = set(parse_scope_key(alert.scope).items())
+    others = [part for part in alert.evidence.contributors if (part.axis, part.value) not in own]
+    return max(others, key=lambda part: part.nanousd, default=None)
+
+
+def _contributor(part: Contributor) -> str:
+    return (
+        f"{part.axis.replace('_', ' ')} {_short(part.value)} ({usd(part.nanousd)}, {100 * part.share:.0f} %)"
+    )
+
+
+def _again(alert: AlertRecord) -> str:
+    """Flapping, said plainly."""
+    times = len(alert.fired_ms)
+    return f"fired {times} times within a day" if times > 1 else ""
+
+
+def _done(alert: AlertRecord, enforcement: Enforcement | None) -> str:
+    """What was done about it, or why nothing was."""
+    if enforcement is not None:
+        until = f"until {_time_of(enforcement.expires_at, alert.at_ms)}"
+        if enforcement.mode == "shadow":
+            return f"would be {DONE[enforcement.action]} {until} (kill switch in shadow mode)"
+        return f"{DONE[enforcement.action]} at the gateways {until}"
+    if alert.switch_refused is not None:
+        return REFUSED[alert.switch_refused]
+    return "nothing was stopped" if alert.state == "firing" else ""
+
+
+def _resolved(alert: AlertRecord, enforcement: Enforcement | None) -> str:
+    name, evidence = _capital(who(alert.scope)), alert.evidence
+    if alert.resolution == "rule_removed":
+        return (
+            f"{name}: no longer watched by rule {alert.facts.rule}, which was removed or no longer covers it."
+        )
+    if alert.resolution == "cleared_before_firing":
+        return f"{name}: rule {alert.facts.rule} was close to firing, and cleared before it did."
+    over = "over" if alert.facts.kind == "cap" else "above normal"
+    lasted = _duration(alert.at_ms - alert.starts_ms)
+    parts = [f"{name} is back to normal after {lasted} (rule {alert.facts.rule})"]
+    if evidence.excess_nanousd > 0:
+        parts.append(f"it cost {usd(evidence.excess_nanousd)} {over}")
+    if enforcement is not None:
+        parts.append(f"its kill switch stays engaged until {_time_of(enforcement.expires_at, alert.at_ms)}")
+    return "; ".join(parts) + "."
+
+
+def _time(ms: int, now_ms: int) -> str:
+    """`14:03 UTC`, with the date where it is another day."""
+    text = to_rfc3339(ms)
+    day = "" if text[:10] == to_rfc3339(now_ms)[:10] else f"{text[:10]} "
+    return f"{day}{text[11:16]} UTC"
+
+
+def _time_of(rfc3339: str, now_ms: int) -> str:
+    day = "" if rfc3339[:10] == to_rfc3339(now_ms)[:10] else f"{rfc3339[:10]} "
+    return f"{day}{rfc3339[11:16]} UTC"
+
+
+def _duration(ms: int) -> str:
+    minutes = max(ms // 60_000, 0)
+    if minutes < 1:
+        return f"{max(ms // 1000, 0)} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _short(value: str) -> str:
+    """A value that comes from outside: one line, bounded, nothing that a terminal obeys."""
+    text = "".join(char if char.isprintable() else "?" for char in value)
+    return text if len(text) <= VALUE_CHARS_MAX else text[: VALUE_CHARS_MAX - 1] + "…"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,136 @@
+"""State of the decider and its checkpoint format: a pure function of the prefix of `tokenfuse.signals`.
+
+Everything here is plain data; indexes and timers are rebuilt from it (DESIGN section 5).
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+from msgspec import Struct
+
+from tokenfuse.contracts.alert import AlertState, SwitchRefusal
+from tokenfuse.contracts.killswitch import Action, Mode, Switch
+from tokenfuse.contracts.ruleset import RuleSet
+from tokenfuse.contracts.signal import Verdict
+from tokenfuse.decide.decider.facts import Facts
+
+FORMAT: Final = 1
+
+Resolution = Literal["cleared", "cleared_before_firing", "rule_removed"]
+
+
+class UnknownSnapshotError(ValueError):
+    """A checkpoint of another release, or not one at all: upgrade this worker, or start from the log."""
+
+
+class AlertRecord(Struct, kw_only=True):
+    """One alert. Times are milliseconds of the clock of its deltas partition unless they say otherwise.
+
+    Attributes:
+        since_ms: when the breach was first heard of; `for` and the group wait count from here.
+        starts_ms, at_ms: event times, as on the alerts topic.
+        cleared_ms: when the breach ended; None while it stands.
+        orphaned_ms: when the alert that explained this one went away; it is promoted some time later.
+        fired_ms: when it fired, at most FIRED_MAX, the latest last.
+        inhibited_by: fingerprint of the alert that explains this one.
+        visible: it has been seen firing without inhibition.
+        emitted_ms, emitted_nanousd: clock and excess of the last message.
+    """
+
+    fingerprint: str
+    scope: str
+    partition: int
+    facts: Facts
+    evidence: Verdict
+    state: AlertState
+    since_ms: int
+    starts_ms: int
+    at_ms: int
+    cleared_ms: int | None = None
+    resolved_ms: int | None = None
+    orphaned_ms: int | None = None
+    fired_ms: list[int] = []
+    inhibited_by: str | None = None
+    visible: bool = False
+    acked_by: str | None = None
+    silenced_until_ms: int | None = None
+    switch_refused: SwitchRefusal | None = None
+    resolution: Resolution | None = None
+    emitted_ms: int = 0
+    emitted_nanousd: int = 0
+
+    @property
+    def breaching(self) -> bool:
+        """Whether the breach stands, as far as is known."""
+        return self.state != "resolved" and self.cleared_ms is None
+
+
+class Hold(Struct, frozen=True, kw_only=True):
+    """One reason for a switch to be engaged: a rule's alert, or a person. A scope's switch is its strongest hold."""
+
+    owner: str
+    scope: dict[str, str]
+    action: Action
+    mode: Mode
+    reason: str
+    engaged_ms: int
+    expires_ms: int
+    engaged_by: str
+    rule: str | None = None
+    downgrade_to: str | None = None
+
+
+class State(Struct, kw_only=True):
+    """All that the decider remembers.
+
+    Attributes:
+        offset: of the last signal applied; -1: none.
+        clock_ms: the decider's clock. clocks, watermarks: per deltas partition.
+        seen: per deltas partition the last (offset, index).
+        command_ids: id to clock, oldest first.
+        holds: switch key to owner to hold. published: what the switch topic says now.
+        cooldowns: fingerprint to the clock until which its rule may not engage again.
+        silences: canonical scope key to clock.
+    """
+
+    format: int = FORMAT
+    offset: int = -1
+    clock_ms: int = 0
+    heartbeat_ms: int = 0
+    clocks: dict[int, int] = {}
+    watermarks: dict[int, int] = {}
+    seen: dict[int, tuple[int, int]] = {}
+    command_ids: dict[str, int] = {}
+    ruleset: RuleSet | None = None
+    alerts: dict[str, AlertRecord] = {}
+    holds: dict[str, dict[str, Hold]] = {}
+    published: dict[str, Switch] = {}
+    cooldowns: dict[str, int] = {}
+    silences: dict[str, int] = {}
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(State)
+
+
+def encode_state(state: State) -> bytes:
+    """Bytes of a checkpoint; the same state gives the same bytes."""
+    return _encoder.encode(state)
+
+
+def decode_state(data: bytes) -> State:
+    """Inverse of `encode_state`.
+
+    Raises:
+        UnknownSnapshotError: written by another release, or damaged.
+    """
+    try:
+        state = _decoder.decode(data)
+    except msgspec.DecodeError as error:
+        raise UnknownSnapshotError(f"no decider checkpoint of this release ({error}): upgrade it") from error
+    if state.format != FORMAT:
+        msg = f"decider checkpoint format {state.format}, this release reads {FORMAT}: upgrade this worker"
+        raise UnknownSnapshotError(msg)
+    return state

@@ -1,0 +1,57 @@
+"""Transition: an alert's record as the message on `tokenfuse.alerts`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, get_args
+
+from tokenfuse.contracts.alert import Alert, ContributorUsd, Driver, DriverUsd
+from tokenfuse.contracts.clock import to_rfc3339
+from tokenfuse.contracts.money import NANO, to_usd
+from tokenfuse.contracts.scope import parse_scope_key
+from tokenfuse.decide.decider.facts import MONEY_UNITS
+from tokenfuse.decide.decider.messages import summary
+
+if TYPE_CHECKING:
+    from tokenfuse.contracts.alert import Enforcement
+    from tokenfuse.contracts.signal import Verdict
+    from tokenfuse.decide.decider.state import AlertRecord
+
+DRIVERS: dict[str, Driver] = {driver: driver for driver in get_args(Driver)}
+
+
+def transition(alert: AlertRecord, enforcement: Enforcement | None, seq: int) -> Alert:
+    """The message that says how an alert stands now.
+
+    Args:
+        enforcement: the hold that the alert has on its scope.
+        seq: offset of the signal that caused it.
+    """
+    evidence, facts = alert.evidence, alert.facts
+    silenced = alert.silenced_until_ms
+    return Alert(
+        fingerprint=alert.fingerprint, seq=seq, rule=facts.rule, kind=facts.kind,
+        driver=DRIVERS.get(evidence.driver, facts.driver), scope=parse_scope_key(alert.scope), state=alert.state,
+        starts_at=to_rfc3339(alert.starts_ms), at=to_rfc3339(alert.at_ms), severity=facts.severity,
+        value=_shown(evidence.value, facts.unit), threshold=_shown(evidence.threshold, facts.unit),
+        unit=facts.unit, excess_usd=to_usd(evidence.excess_nanousd),
+        excess_usd_per_hour=to_usd(evidence.excess_nanousd_per_hour), summary=summary(alert, enforcement),
+        drivers=_drivers(evidence), contributors=_contributors(evidence), examples=evidence.examples,
+        runbook=facts.runbook, action=facts.response.action if facts.response else None,
+        enforcement=enforcement, switch_refused=alert.switch_refused, inhibited_by=alert.inhibited_by,
+        acked_by=alert.acked_by, silenced_until=None if silenced is None else to_rfc3339(silenced),
+    )  # fmt: skip
+
+
+def _shown(value: float, unit: str) -> float:
+    return value / NANO if unit in MONEY_UNITS else value
+
+
+def _drivers(evidence: Verdict) -> tuple[DriverUsd, ...]:
+    return tuple(DriverUsd(driver=part.driver, usd=to_usd(part.nanousd)) for part in evidence.drivers)
+
+
+def _contributors(evidence: Verdict) -> tuple[ContributorUsd, ...]:
+    return tuple(
+        ContributorUsd(axis=part.axis, value=part.value, usd=to_usd(part.nanousd), share=part.share)
+        for part in evidence.contributors
+    )
