@@ -1,0 +1,193 @@
+"""Everything that relies on how Faust works inside, pinned to the version it was read from.
+
+Each function names the place it depends on; tests/unit/runtime/test_statelog_faust_internals.py fails when it moves.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import faust
+from faust.transport.drivers.aiokafka import Consumer, Transport
+from faust.types import TP
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Mapping
+
+VERSIONS: Final = {"faust-streaming": "0.15.3", "mode-streaming": "0.7.", "aiokafka": "0.14."}
+"""Distribution and the version, or its beginning, that this module was checked against."""
+
+Positions = "Callable[[], Mapping[int, int]]"
+
+
+class WrongVersionError(RuntimeError):
+    """Another version of Faust, mode or aiokafka is installed than the one whose inner workings are relied on."""
+
+
+def require_pinned_versions() -> None:
+    """Refuse to run on other versions: their differences would show as lost events.
+
+    Raises:
+        WrongVersionError: see there.
+    """
+    from importlib.metadata import version
+
+    found = {name: version(name) for name in VERSIONS}
+    wrong = [f"{name} {found[name]}" for name, wanted in VERSIONS.items() if not found[name].startswith(wanted)]
+    if wrong:
+        msg = f"{', '.join(wrong)} installed, checked against {VERSIONS}: install tokenfuse[service] as released"
+        raise WrongVersionError(msg)
+
+
+class ExactConsumer(Consumer):  # type: ignore[misc] # Faust is untyped
+    """Starts each input partition where its state ends, not where the group's commits end."""
+
+    async def perform_seek(self) -> None:
+        """Seek the owned input partitions to their state's next offset.
+
+        Faust calls this at the end of recovery (tables/recovery.py `on_recovery_completed`) and when records arrived
+        while the flow was stopped (transport/consumer.py `getmany`). Its own version seeks to the committed offsets,
+        and skips partitions without a commit, which then stay wherever they were.
+        """
+        wanted = {
+            TP(self.transport.input_topic, partition): offset
+            for partition, offset in self.transport.positions().items()
+        }
+        owned = {tp: offset for tp, offset in wanted.items() if tp in self.assignment()}
+        if owned:
+            # In the consumer's own thread; sets `_read_offset` too, below which messages are dropped.
+            await self.seek_wait(owned)
+        for tp, offset in owned.items():
+            # Else nothing is ever committed past a jump forward (`_new_offset`: "gap in the head").
+            self._committed_offset[tp] = offset or None
+
+
+class ExactTransport(Transport):  # type: ignore[misc] # Faust is untyped
+    """Makes `ExactConsumer`s, which ask it for positions."""
+
+    Consumer = ExactConsumer
+
+    def __init__(self, app: Any, input_topic: str, positions: Callable[[], Mapping[int, int]]) -> None:
+        super().__init__(app.conf.broker_consumer, app)
+        self.input_topic = input_topic
+        self.positions = positions
+
+
+def stop_flow(app: Any) -> None:
+    """First thing in `on_recover`: nothing may reach the agent's queue until it is over.
+
+    recovery.py `on_recovery_completed` resumes fetching before it seeks, and `flow_control.resume()` after it clears
+    every queue (mode/utils/queues.py): what was fetched in between is lost, without a trace.
+    """
+    app.consumer.stop_flow()
+    app.flow_control.suspend()
+
+
+def generation(app: Any) -> int | None:
+    """Generation of the consumer group as of the last assignment; messages carry the one they were fetched under."""
+    return getattr(app, "consumer_generation_id", None)
+
+
+def recovered_generation(app: Any) -> int:
+    """Generation that the recovery which is ending was begun under."""
+    return int(app.tables.recovery._generation_id)  # noqa: SLF001
+
+
+def assigned_partitions(app: Any, topic: str) -> set[int]:
+    """Partitions of a topic that this worker is active for."""
+    return {tp.partition for tp in app.assignor.assigned_actives() if tp.topic == topic}
+
+
+def changelog(table: Any) -> list[tuple[bytes, bytes | None]]:
+    """What recovery read: last value per key. The memory store is used: RocksDB's counts own sends as read."""
+    return list(table.data.data.items())
+
+
+def forget_values(table: Any) -> None:
+    """Free what recovery read: the state lives in the cores now."""
+    table.data.data.clear()
+    table.data._key_partition.clear()  # noqa: SLF001
+
+
+def forget_changelog(app: Any, table: Any) -> None:
+    """Read the changelog from its beginning at the next recovery, for kept partitions too (their values were freed)."""
+    recovery = app.tables.recovery
+    for tp in list(recovery.active_offsets):
+        recovery.revoke(tp)
+    forget_values(table)
+
+
+def recovery_progress(app: Any) -> Hashable:
+    """Something that changes while recovery reads."""
+    offsets = app.tables.recovery.active_offsets
+    return (generation(app), sum(offset or 0 for offset in offsets.values()))
+
+
+def ack(app: Any, message: Any) -> None:
+    """Mark a message as safe to commit (`Stream.ack` without its event, which would keep the value in memory)."""
+    message.ack(app.consumer)
+
+
+async def end_offsets(app: Any, topic: str, partitions: set[int]) -> dict[int, int]:
+    """Where an input topic ends, asked of the broker."""
+    tps = {TP(topic, partition) for partition in partitions}
+    return {tp.partition: end or 0 for tp, end in (await app.consumer.highwaters(*tps)).items()}
+
+
+async def send(app: Any, output: Any) -> Any:
+    """Give a message to the producer; the result is done when the broker has it.
+
+    The producer directly: `Topic.send` would attach the message to the event being processed, and `send_soon` hides
+    a refused message (transport/producer.py `_handle_pending` crashes, the future stays pending).
+    """
+    return await app.producer.send(
+        output.topic, output.key, output.value, output.partition, None, list(output.headers) or None
+    )
+
+
+def crash_reason(app: Any) -> BaseException | None:
+    """Why Faust gave up, if it did."""
+    return app.crash_reason if app.crashed else None
+
+
+async def crashed(app: Any) -> None:
+    """Returns when Faust gives up."""
+    await app._crashed.wait()  # noqa: SLF001
+
+
+def agent(app: Any, topic: Any, name: str, process: Callable[[Any], Any]) -> None:
+    """Register the one agent. Concurrency 1: more would apply the messages of a partition side by side."""
+    app.agent(topic, name=name, concurrency=1)(process)
+
+
+def checkpoint_table(app: Any, topic: str, partitions: int, on_recover: Callable[[], Any]) -> Any:
+    """The one table, over a changelog topic that exists and keeps its own name.
+
+    The arguments of the topic are those of faust/tables/base.py `_new_changelog_topic`.
+    """
+    changelog_topic = app.topic(
+        topic,
+        key_type=bytes,
+        value_type=bytes,
+        key_serializer="raw",
+        value_serializer="raw",
+        partitions=partitions,
+        compacting=True,
+        acks=False,
+        internal=True,
+        allow_empty=True,
+        maxsize=131_072,
+    )
+    return app.Table(
+        "checkpoint",
+        partitions=partitions,
+        key_type=bytes,
+        value_type=bytes,
+        changelog_topic=changelog_topic,
+        on_recover=on_recover,
+    )
+
+
+def new_app(group: str, **options: Any) -> Any:
+    """A Faust app that nobody else's worker, signals or logging touch."""
+    return faust.App(group, autodiscover=False, **options)

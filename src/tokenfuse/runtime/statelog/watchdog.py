@@ -1,0 +1,116 @@
+"""Nothing hangs silently: what stands still for too long ends the process, with a name."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final
+
+from tokenfuse.runtime.statelog.exits import ExitReason, die
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Hashable
+
+    from tokenfuse.runtime.statelog.owner import Owner
+
+PULSE_SECONDS: Final = 0.5
+CHECK_SECONDS: Final = 5.0
+RECOVERY_STALL_SECONDS: Final = 120.0
+CHECKPOINT_STALL_SECONDS: Final = 120.0
+INPUT_STALL_SECONDS: Final = 60.0
+
+
+class Pulse:
+    """Tells whether this process stood still (SIGSTOP, a paused machine) longer than the broker waits for it.
+
+    Who wakes up after that is a zombie until its heartbeat is refused. What it would write is right, being a function
+    of the log, but old: in a compacted topic it would bury what the new owner wrote after it.
+    """
+
+    def __init__(self, limit_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limit_seconds = limit_seconds
+        self._clock = clock
+        self._last = clock()
+
+    def check(self) -> None:
+        """Ends the process if the last beat is too long ago: call it before anything leaves the process."""
+        stood_still = self._clock() - self._last
+        if stood_still > self._limit_seconds:
+            die(ExitReason.SUSPENDED, seconds=round(stood_still, 1), limit_seconds=self._limit_seconds)
+
+    async def run(self) -> None:
+        """Beat until cancelled."""
+        while True:
+            self.check()
+            self._last = self._clock()
+            await asyncio.sleep(PULSE_SECONDS)
+
+
+class Watchdog:
+    """Looks at one owner from outside the stream."""
+
+    def __init__(
+        self,
+        owner: Owner,
+        recovery_progress: Callable[[], Hashable],
+        end_offsets: Callable[[], Awaitable[dict[int, int]]],
+        interval_seconds: float,
+    ) -> None:
+        self._owner = owner
+        self._recovery_progress = recovery_progress
+        self._end_offsets = end_offsets
+        self._checkpoint_seconds_max = CHECKPOINT_STALL_SECONDS + interval_seconds
+        self._progress: tuple[Hashable, float] = (None, time.monotonic())
+        self._positions: dict[int, int] = {}
+        self._behind_since: dict[int, float] = {}
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await asyncio.sleep(CHECK_SECONDS)
+            self.check_recovery(time.monotonic())
+            self.check_checkpoints(time.monotonic())
+            await self.check_input(time.monotonic())
+
+    def check_recovery(self, now: float) -> None:
+        """Joining the group and reading the changelog may take long, but not without any progress.
+
+        Faust can hang here with one INFO line: a changelog row that it dropped is never counted as read.
+        """
+        if self._owner.waiting_since is None:
+            self._progress = (None, now)
+            return
+        progress = (self._owner.epoch, self._recovery_progress())
+        if progress != self._progress[0]:
+            self._progress = (progress, now)
+        elif now - self._progress[1] > RECOVERY_STALL_SECONDS:
+            die(ExitReason.RECOVERY_STALLED, role=self._owner.spec.role, seconds=RECOVERY_STALL_SECONDS)
+
+    def check_checkpoints(self, now: float) -> None:
+        """Commits stand still while input moves."""
+        for partition in self._owner.partitions.values():
+            if partition.unsettled and now - partition.unsettled_since > self._checkpoint_seconds_max:
+                die(
+                    ExitReason.CHECKPOINT_STALLED,
+                    role=self._owner.spec.role,
+                    partition=partition.index,
+                    seconds=round(now - partition.unsettled_since, 1),
+                )
+
+    async def check_input(self, now: float) -> None:
+        """The log grows, but its messages do not come: ask the broker, since a dead fetcher knows nothing new."""
+        positions = self._owner.positions()
+        unmoved = {index for index, offset in positions.items() if self._positions.get(index) == offset}
+        ends = await self._end_offsets() if unmoved else {}
+        behind = {index for index in unmoved if ends.get(index, 0) > positions[index]}
+        self._behind_since = {index: self._behind_since.get(index, now) for index in behind}
+        self._positions = positions
+        for index, since in self._behind_since.items():
+            if now - since > INPUT_STALL_SECONDS:
+                die(
+                    ExitReason.INPUT_STALLED,
+                    role=self._owner.spec.role,
+                    partition=index,
+                    next_offset=positions[index],
+                    end_offset=ends[index],
+                )
