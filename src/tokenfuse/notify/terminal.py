@@ -54,11 +54,7 @@ def alert_panel(alert: Alert) -> RenderableType:
     shown = view(alert)
     colour = "green" if shown.resolved else _STYLE.get(alert.severity, "yellow")
     return Panel(
-        Group(*_parts(shown)),
-        title=Text(f"{shown.mark} {shown.title}", style=f"bold {colour}"),
-        title_align="left",
-        subtitle=Text(shown.footer, style="dim"),
-        subtitle_align="left",
+        Group(Text(f"{shown.mark} {shown.title}", style=f"bold {colour}"), *_parts(shown)),
         border_style=colour,
         width=WIDTH_MAX,
         padding=(0, 1),
@@ -74,6 +70,7 @@ def _parts(shown: AlertView) -> Iterable[RenderableType]:
     yield from _listed("What to do", _todo(shown))
     if shown.examples:
         yield Text("Example events: " + " ".join(shown.examples), style="dim")
+    yield Text(shown.footer, style="dim")
 
 
 def _facts(shown: AlertView) -> Table:

@@ -50,15 +50,15 @@ _WHAT_DRIVER: Final = {
     "cost": "Calls got dearer",
 }
 _WHY: Final = {
-    "volume": "more calls",
-    "prompt": "longer prompts",
-    "output": "longer answers",
+    "volume": "volume of calls",
+    "prompt": "length of prompts",
+    "output": "length of answers",
     "cache": "lost cache hits",
     "retry": "retries",
-    "tier": "dearer models or tiers",
+    "tier": "mix of models and tiers",
     "price": "unit prices",
-    "loop": "agent loop",
-    "context": "growing context",
+    "loop": "loop of an agent",
+    "context": "length of context",
     "tools": "tool calls",
     "reasoning": "reasoning",
     "latency": "latency",
@@ -114,8 +114,10 @@ def view(alert: Alert) -> AlertView:
         who=_who(alert),
         done=_done(alert),
         commands=() if resolved else _commands(alert),
-        runbook=name(alert.runbook, 1000) if alert.runbook else None,
-        examples=tuple(name(example, NAME_CHARS_MAX) for example in alert.examples[:EXAMPLES_MAX]),
+        runbook=name(alert.runbook, 1000) if alert.runbook and not resolved else None,
+        examples=()
+        if resolved
+        else tuple(name(event, NAME_CHARS_MAX) for event in alert.examples[:EXAMPLES_MAX]),
         footer=_footer(alert),
     )
 
@@ -148,12 +150,17 @@ def _title(alert: Alert) -> str:
         total = f"{dollars(alert.excess_usd)} in {span(alert.starts_at, alert.at)}"
         return f"Resolved: {what(alert)} · {clip(who, 60)} · {total}"
     severity = _SEVERITY.get(alert.severity, alert.severity)
-    money = f"{dollars(alert.excess_usd)} so far · {dollars(alert.excess_usd_per_hour)}/h"
-    return f"{severity}: {what(alert)} · {clip(who, 60)} · {money}"
+    return " · ".join((f"{severity}: {what(alert)}", clip(who, 60), *_money(alert)))
+
+
+def _money(alert: Alert) -> tuple[str, ...]:
+    """Dollars so far and per hour; nothing for what costs nothing, such as events that stopped."""
+    so_far, per_hour = dollars(alert.excess_usd), dollars(alert.excess_usd_per_hour)
+    return () if so_far == per_hour == "$0" else (f"{so_far} so far", f"{per_hour}/h")
 
 
 def _facts(alert: Alert) -> tuple[tuple[str, str], ...]:
-    observed = f"{measure(alert.value, alert.unit)} against {measure(alert.threshold, alert.unit)}"
+    observed = f"{measure(alert.value, alert.unit)}, limit {measure(alert.threshold, alert.unit)}"
     lasted = span(alert.starts_at, alert.at)
     if alert.state == "resolved":
         return (
@@ -168,7 +175,7 @@ def _facts(alert: Alert) -> tuple[tuple[str, str], ...]:
         ("Scope", scope_text(alert.scope)),
         ("So far above normal", dollars(alert.excess_usd)),
         ("If it goes on", f"{dollars(alert.excess_usd_per_hour)} per hour"),
-        ("Observed against limit", observed),
+        ("Observed", observed),
         *acked,
     )
 
@@ -206,22 +213,23 @@ def _done(alert: Alert) -> str:
 
 def _commands(alert: Alert) -> tuple[tuple[str, str], ...]:
     """What to type; a scope that the command line cannot name gets no switch command."""
-    acknowledge = ("Acknowledge", f"tokenfuse alerts ack {shlex.quote(alert.fingerprint)}")
+    command = ("Acknowledge", f"tokenfuse alerts ack {shlex.quote(alert.fingerprint)}")
+    acknowledge = () if alert.acked_by or alert.rule == TEST_RULE else (command,)
     if alert.rule == TEST_RULE or not alert.scope or not set(alert.scope) <= set(AXES):
-        return (acknowledge,)
+        return acknowledge
     selector = " ".join(
         f"--{axis.replace('_', '-')} {shlex.quote(alert.scope[axis])}" for axis in AXES if axis in alert.scope
     )
     # A command that was cut or altered on its way would stop something else.
     if len(selector) > 4 * NAME_CHARS_MAX or "`" in selector or not selector.isprintable():
-        return (acknowledge,)
+        return acknowledge
     if alert.enforcement is not None and alert.enforcement.mode == "enforce":
-        return (("Let it through again", f"tokenfuse killswitch release {selector}"), acknowledge)
+        return (("Let it through again", f"tokenfuse killswitch release {selector}"), *acknowledge)
     reason = shlex.quote(f"alert {alert.fingerprint}")
     stop = f"tokenfuse killswitch engage {selector} --action block --ttl 1h --reason {reason}"
-    return (("Stop it now", stop), acknowledge)
+    return (("Stop it now", stop), *acknowledge)
 
 
 def _footer(alert: Alert) -> str:
     rule = name(alert.rule, NAME_CHARS_MAX)
-    return f"rule {rule} · alert {alert.fingerprint} · began {moment(alert.starts_at)} · as of {moment(alert.at)}"
+    return f"rule {rule} · alert {alert.fingerprint} · as of {moment(alert.at)}"

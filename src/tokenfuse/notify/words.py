@@ -90,13 +90,13 @@ def span(start: str, end: str) -> str:
     parts = [(days, "d"), (hours, "h"), (minutes, "min"), (seconds, "s")]
     while len(parts) > 1 and parts[0][0] == 0:
         parts.pop(0)
-    return " ".join(f"{number} {unit}" for number, unit in parts[:2] if number or unit == "s") or "0 s"
+    return " ".join(f"{number} {unit}" for number, unit in parts[:2] if number) or "0 s"
 
 
 def name(text: str, chars_max: int) -> str:
     r"""A value that others chose, on one line: it cannot forge a line of ours.
 
-    >>> name("acme\\nAll is well", 20)
+    >>> name("acme\nAll is well", 20)
     'acme All is well'
     """
     return clip(" ".join(text.split()) or "(empty)", chars_max)
