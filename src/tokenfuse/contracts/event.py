@@ -29,6 +29,9 @@ TIERS: Final[tuple[Tier, ...]] = ("small", "mid", "frontier", "reasoning")
 COST_USD_MAX: Final = Decimal(NANOUSD_MAX) / NANO
 """Largest cost of one call, US dollars."""
 
+NANO_QUANTUM: Final = Decimal(1) / NANO
+DIGITS_MAX: Final = 40
+
 
 class Replaces(Struct, kw_only=True, frozen=True, gc=False):
     """What a late revision says that it replaces: the original's time, axes, cost and tokens."""
@@ -191,7 +194,13 @@ def decode_event(data: bytes) -> CostEvent:
 
 def _plain(record: CostEvent | Replaces) -> dict[str, Any]:
     fields = {name: value for name, value in msgspec.structs.asdict(record).items() if value is not None}
-    fields["cost_usd"] = None if record.cost_usd is None else format(record.cost_usd, "f")
+    fields["cost_usd"] = None if record.cost_usd is None else _usd_text(record.cost_usd)
     if isinstance(record, CostEvent) and record.replaces is not None:
         fields["replaces"] = _plain(record.replaces)
     return fields
+
+
+def _usd_text(usd: Decimal) -> str:
+    """All digits that the producer sent, unless they are absurdly many (`1e-999999` would be a megabyte)."""
+    exact = int(usd.as_tuple().exponent) >= -DIGITS_MAX
+    return format(usd if exact else usd.quantize(NANO_QUANTUM), "f")

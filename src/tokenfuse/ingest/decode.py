@@ -16,6 +16,7 @@ from tokenfuse.contracts.event import CostEvent, decode_event, parse_json
 from tokenfuse.contracts.topics import EVENT_BYTES_MAX
 from tokenfuse.ingest.call import Call
 from tokenfuse.ingest.fault import DeadLetterFault, RefusedError
+from tokenfuse.ingest.formats.build import canonical_event
 from tokenfuse.ingest.formats.registry import FORMATS
 from tokenfuse.ingest.normalise import Normaliser
 from tokenfuse.pricing.book import PriceBook
@@ -142,9 +143,14 @@ def _object(record: Mapping[str, Any]) -> list[CostEvent]:
     for vendor in FORMATS:
         if vendor.recognises(record):
             return vendor.to_events(record)
-    try:
-        return [msgspec.convert(record, CostEvent)]
-    except msgspec.ValidationError as error:
-        from tokenfuse.ingest.deadletter import explain
+    if cloudevents.is_structured(record):
+        return _unwrapped(record)
+    return [canonical_event(record)]
 
-        raise explain(record) from error
+
+def _unwrapped(record: Mapping[str, Any]) -> list[CostEvent]:
+    """A structured CloudEvent without headers, as it stands in files."""
+    try:
+        return _events(cloudevents.unwrap(record))
+    except cloudevents.UnsupportedError as error:
+        raise RefusedError(Reason.UNSUPPORTED_CLOUDEVENT, error.attribute, str(error)) from error

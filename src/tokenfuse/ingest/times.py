@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
+from tokenfuse.contracts.clock import to_rfc3339
 from tokenfuse.contracts.deadletter import Reason
 from tokenfuse.ingest.fault import RefusedError
 
@@ -17,7 +18,7 @@ LATEST_MS: Final = 4_102_444_800_000
 
 
 def time_ms(time: str | float) -> int:
-    """Milliseconds since the epoch, rounded down.
+    """Milliseconds since the epoch; of a number the nearest, of a text the one begun.
 
     Raises:
         RefusedError: bad_time: not RFC 3339, without an offset, or not a number of this planet.
@@ -25,7 +26,7 @@ def time_ms(time: str | float) -> int:
     if isinstance(time, str):
         return _rfc3339_ms(time)
     try:
-        return int(time * 1000) if abs(time) < SECONDS_BELOW else int(time)
+        return round(time * 1000) if abs(time) < SECONDS_BELOW else round(time)
     except (OverflowError, ValueError):  # infinite, or NaN
         raise RefusedError(Reason.BAD_TIME, "time", f"not a time: {time}") from None
 
@@ -35,12 +36,12 @@ def _rfc3339_ms(text: str) -> int:
         moment = datetime.fromisoformat(text)
     except ValueError:
         moment = None
+    if moment is not None and moment.tzinfo is None:
+        detail = f"a time without an offset: {text[:40]!r}; write 2025-11-24T16:00:00Z or ...+01:00"
+        raise RefusedError(Reason.BAD_TIME, "time", detail)
     # fromisoformat takes more of ISO 8601 than RFC 3339 allows (`20251124T16Z`, a date alone).
     if moment is None or len(text) < len("2025-11-24T16:00:00Z") or text[4] != "-":
         raise RefusedError(Reason.BAD_TIME, "time", f"not an RFC 3339 time: {text[:40]!r}")
-    if moment.tzinfo is None:
-        detail = f"a time without an offset: {text[:40]!r}; write 2025-11-24T16:00:00Z or ...+01:00"
-        raise RefusedError(Reason.BAD_TIME, "time", detail)
     # The float is exact to a quarter of a microsecond, so its whole seconds are right; the rest comes from the field.
     return int(moment.timestamp() // 1) * 1000 + moment.microsecond // 1000
 
@@ -62,9 +63,7 @@ def check_time(at_ms: int, earliest_ms: int, latest_ms: int, why: str) -> None:
 
 
 def _show(ms: int) -> str:
-    from tokenfuse.contracts.clock import to_rfc3339
-
     try:
         return to_rfc3339(ms)
     except (OverflowError, ValueError, OSError):
-        return f"{ms} ms"
+        return "a time beyond the calendar"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
-from tokenfuse.contracts.event import CostEvent, Replaces
+from tokenfuse.contracts.event import NANO_QUANTUM, CostEvent, Replaces
 from tokenfuse.contracts.money import NANO
 from tokenfuse.pricing.catalogue import Catalogue, load_catalogue
 from tokenfuse.pricing.units import UnitPrices, unit_prices
@@ -25,7 +25,6 @@ MINUTE_MS: Final = 60_000
 ENTRIES_MAX: Final = 50_000
 """Names of models come from outside; a full cache is emptied, which costs time and nothing else."""
 
-QUANTUM: Final = Decimal(1).scaleb(-9)
 SERVICE_TIER_LABEL: Final = "service_tier"
 
 
@@ -86,7 +85,7 @@ class PriceBook:
         usd = event.cost_usd
         if usd is not None:
             # quantize rounds once, however many digits the producer sent.
-            return int(usd.quantize(QUANTUM) * NANO), False
+            return int(usd.quantize(NANO_QUANTUM) * NANO), False
         if event.response_cache_hit:
             return 0, False
         prices, unpriced = entry.prices, False

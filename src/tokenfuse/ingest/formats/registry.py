@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from tokenfuse.contracts.event import CostEvent
+from tokenfuse.ingest.formats import litellm
 
 
 class Format(Protocol):
-    """One vendor's format."""
+    """One vendor's format: a module with these two functions and a name."""
 
-    name: str
-    """For messages and metrics, e.g. `litellm`."""
+    @property
+    def name(self) -> str:
+        """For messages and metrics, e.g. `litellm`."""
+        ...
 
     def recognises(self, record: Mapping[str, Any]) -> bool:
         """Whether the object is of this format. Called for every object that is not canonical: look at a few keys."""
@@ -29,4 +32,4 @@ class Format(Protocol):
         ...
 
 
-FORMATS: Final[tuple[Format, ...]] = ()
+FORMATS: Final[tuple[Format, ...]] = (litellm,)
