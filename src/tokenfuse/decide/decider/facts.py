@@ -9,14 +9,12 @@ from msgspec import Struct
 from tokenfuse.contracts.alert import Driver, Kind, Severity
 from tokenfuse.contracts.ruleset import AnyRule, CapRule, DriftRule, Response, RuleMode, SpikeRule
 
-Unit = Literal["usd", "usd_per_hour", "usd_per_day", "tokens", "share", "ratio", "count", "seconds"]
+Unit = Literal["usd", "tokens", "share", "ratio", "count", "seconds"]
 
 KIND_UNITS: Final[dict[Kind, Unit]] = {
-    "cap": "usd", "burst": "usd", "spike": "usd_per_hour", "burn_rate": "ratio", "drift": "ratio",
+    "cap": "usd", "burst": "usd", "spike": "ratio", "burn_rate": "ratio", "drift": "ratio",
     "agent": "count", "price": "share", "absence": "seconds", "novelty": "count",
 }  # fmt: skip
-MONEY_UNITS: Final = ("usd", "usd_per_hour", "usd_per_day")
-"""Verdicts carry these as nano-dollars (contracts.signal)."""
 
 
 class Facts(Struct, frozen=True, kw_only=True):
@@ -56,8 +54,6 @@ def facts_of(rule: AnyRule) -> Facts:
 
 
 def _unit(rule: AnyRule) -> Unit:
-    if isinstance(rule, SpikeRule):
-        return "usd_per_hour" if rule.pane == "1h" else "usd_per_day"
     if isinstance(rule, DriftRule):
         return "tokens" if rule.signal in ("prompt", "output") else "share"
     return KIND_UNITS[rule.kind]

@@ -39,9 +39,7 @@ def explains(a: AlertRecord, b: AlertRecord) -> bool:
         return False
     if a.scope == b.scope and a.facts.ladder == b.facts.ladder:
         return _is_higher_rung(a, b)
-    return abs(a.starts_ms - b.starts_ms) <= SAME_TIME_MS and (
-        _covers(a, b) or _names(a, b) or _flows_through(a, b)
-    )
+    return _at_the_same_time(a, b) and (_covers(a, b) or _names(a, b) or _flows_through(a, b))
 
 
 def rank(alert: AlertRecord) -> Rank:
@@ -79,6 +77,11 @@ def _breadth(scope: str) -> int:
     return min(places, default=len(SPECIFIC) + 1)
 
 
+def _at_the_same_time(a: AlertRecord, b: AlertRecord) -> bool:
+    """By event time or by when they were found: a day's spike begins at midnight, and long windows find late."""
+    return min(abs(a.starts_ms - b.starts_ms), abs(a.since_ms - b.since_ms)) <= SAME_TIME_MS
+
+
 def _is_higher_rung(a: AlertRecord, b: AlertRecord) -> bool:
     """Caps of one window: the larger limit is the later news. Other ladders: either tells it."""
     return a.facts.kind != "cap" or a.evidence.threshold > b.evidence.threshold
@@ -94,7 +97,8 @@ def _covers(a: AlertRecord, b: AlertRecord) -> bool:
 def _names(a: AlertRecord, b: AlertRecord) -> bool:
     """`a` lists the scope of `b` among its contributors, with at least half of what `b` reports."""
     return any(
-        contributor_key(part) == b.scope and 2 * part.nanousd >= b.evidence.excess_nanousd
+        contributor_key(part) == b.scope
+        and 2 * min(part.nanousd, _amount_nanousd(a)) >= b.evidence.excess_nanousd
         for part in a.evidence.contributors
     )
 
@@ -102,14 +106,24 @@ def _names(a: AlertRecord, b: AlertRecord) -> bool:
 def _flows_through(a: AlertRecord, b: AlertRecord) -> bool:
     """At least half of `b` is money of `a`'s scope: lists of contributors are short, a tenant names few of its users.
 
-    This is weaker evidence than being named, so the driver must agree; a cap has none of its own.
+    This is weaker evidence than being named, so the driver must agree where `b` has one by evidence of its own
+    (users and runs have no cells to tell it from, and a cap is indifferent to it).
     """
-    if a.evidence.driver != b.evidence.driver and b.facts.kind != "cap":
+    knows_driver = bool(b.evidence.drivers) and b.facts.kind != "cap"
+    if knows_driver and a.evidence.driver != b.evidence.driver:
         return False
     return _is_large_enough(a, b) and any(
         contributor_key(part) == a.scope and 2 * part.nanousd >= b.evidence.excess_nanousd
         for part in b.evidence.contributors
     )
+
+
+def _amount_nanousd(a: AlertRecord) -> int:
+    """The dollars an alert can account for: its excess; a cap's whole spend, since its excess begins at zero.
+
+    It bounds what contributors claim: those of a user are told from all that the user ever spent.
+    """
+    return round(a.evidence.value) if a.facts.kind == "cap" else a.evidence.excess_nanousd
 
 
 def _is_large_enough(a: AlertRecord, b: AlertRecord) -> bool:

@@ -103,7 +103,7 @@ class Lifecycle:
         alert = AlertRecord(
             fingerprint=fingerprint_of(verdict.rule, verdict.scope), scope=verdict.scope,
             partition=verdict.partition, facts=facts, evidence=verdict, state="pending",
-            since_ms=self._state.clocks[verdict.partition], starts_ms=verdict.starts_ms, at_ms=verdict.at_ms,
+            since_ms=self._state.clocks[verdict.partition], starts_ms=verdict.starts_ms, at_ms=old.at_ms if old else 0,
             fired_ms=old.fired_ms if old else [],
         )  # fmt: skip
         self._alerts[alert.fingerprint] = alert

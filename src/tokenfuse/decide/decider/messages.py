@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 from tokenfuse.contracts.clock import to_rfc3339
 from tokenfuse.contracts.money import NANO
 from tokenfuse.contracts.scope import parse_scope_key
-from tokenfuse.decide.decider.facts import MONEY_UNITS
 
 if TYPE_CHECKING:
     from tokenfuse.contracts.alert import Enforcement
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
 
 VALUE_CHARS_MAX: Final = 60
 """Longest axis value in a sentence; the alert's `scope` has it whole."""
+
+RATIO_MAX: Final = 1_000
 
 DRIVERS: Final = {
     "volume": "more calls", "prompt": "longer prompts", "output": "longer answers", "cache": "lost cache hits",
@@ -32,6 +33,7 @@ QUANTITIES: Final = {
     "reasoning": "reasoning length", "latency": "latency", "cost": "cost per call", "price": "unit price",
     "volume": "number of calls", "loop": "steps of one run",
 }  # fmt: skip
+PANES: Final = {"1h": "hour", "1d": "day"}
 WINDOWS: Final = {"day": "daily", "month": "monthly"}
 DONE: Final = {"block": "blocked", "throttle": "throttled", "downgrade": "downgraded", "warn": "warned"}
 REFUSED: Final = {
@@ -83,15 +85,16 @@ def usd(nanousd: int) -> str:
 def quantity(value: float, unit: str) -> str:
     """A verdict's value with its unit; money comes as nano-dollars.
 
-    >>> quantity(0.412, "share"), quantity(3120.4, "tokens"), quantity(14.4, "ratio"), quantity(5e9, "usd_per_hour")
-    ('41.2 %', '3,120 tokens', '14.4 times', '$5.00 an hour')
+    >>> quantity(0.412, "share"), quantity(3120.4, "tokens"), quantity(14.4, "ratio"), quantity(5e9, "usd")
+    ('41.2 %', '3,120 tokens', '14.4 times', '$5.00')
     """
-    if unit in MONEY_UNITS:
-        return usd(round(value)) + {"usd_per_hour": " an hour", "usd_per_day": " a day"}.get(unit, "")
+    if unit == "usd":
+        return usd(round(value))
     if unit == "share":
         return f"{100 * value:.3g} %"
     if unit == "ratio":
-        return f"{value:.3g} times"
+        # A scope that used to cost nothing has no ratio worth reading.
+        return f"{value:.3g} times" if value < RATIO_MAX else f"more than {RATIO_MAX:,} times"
     return f"{value:,.0f}" if unit == "count" else f"{value:,.0f} {unit}"
 
 
@@ -104,18 +107,19 @@ def _fact(alert: AlertRecord) -> str:
         limit = "budget threshold" if facts.warns_early else "cap"
         text = f"{name} has spent {value}, over its {window} {limit} of {threshold}"
     elif facts.kind == "spike":
-        text = f"{name} costs {value} where {threshold} is the limit"
+        pane = PANES.get(facts.window, facts.window)
+        text = f"{name} costs {value} its usual {pane}, the limit is {threshold}"
     elif facts.kind == "burst":
-        text = f"{name} is spending in a burst, {value} where {threshold} is the limit"
+        text = f"{name} is spending in a burst, {value} the limit is {threshold}"
     elif facts.kind == "burn_rate":
-        text = f"{name} burns its budget at {value} the planned rate, {threshold} is the limit"
+        text = f"{name} burns its budget at {value} the planned rate, the limit is {threshold}"
     elif facts.kind == "absence":
         text = f"{name} has sent nothing for {value}"
     elif facts.kind == "novelty":
         text = f"{name} is new"
     else:
         measure = QUANTITIES.get(evidence.driver, evidence.driver)
-        text = f"{name}: {measure} is {value} where {threshold} is the limit"
+        text = f"{name}: {measure} is {value}, the limit is {threshold}"
     return _capital(f"{text} since {_time(alert.starts_ms, alert.at_ms)}")
 
 
@@ -124,10 +128,10 @@ def _money(alert: AlertRecord) -> str:
     evidence = alert.evidence
     if not evidence.excess_nanousd and not evidence.excess_nanousd_per_hour:
         return ""
-    over = "over it" if alert.facts.kind == "cap" else "above normal"
+    over = "above it" if alert.facts.kind == "cap" else "above normal"
     rate = evidence.excess_nanousd_per_hour
-    growing = f", growing by {usd(rate)} an hour" if rate > 0 else ""
-    return f"{usd(evidence.excess_nanousd)} {over} so far{growing}"
+    now = f", now {usd(rate)} an hour" if rate > 0 else ""
+    return f"{usd(evidence.excess_nanousd)} {over} so far{now}"
 
 
 def _why(alert: AlertRecord) -> str:
@@ -181,7 +185,7 @@ def _resolved(alert: AlertRecord, enforcement: Enforcement | None) -> str:
         )
     if alert.resolution == "cleared_before_firing":
         return f"{name}: rule {alert.facts.rule} was close to firing, and cleared before it did."
-    over = "over" if alert.facts.kind == "cap" else "above normal"
+    over = "above its cap" if alert.facts.kind == "cap" else "above normal"
     lasted = _duration(alert.at_ms - alert.starts_ms)
     parts = [f"{name} is back to normal after {lasted} (rule {alert.facts.rule})"]
     if evidence.excess_nanousd > 0:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SILENCES_MAX: Final = 1_000
 
 INSIDE_SHARE: Final = 0.9
-"""An alert of which nine tenths are the silenced scope's money is about that scope: a user of a silenced tenant."""
+"""An alert of which nine tenths are the silenced tenant's money is about that tenant: its users, runs, features."""
 
 
 class Silences:
@@ -70,5 +70,6 @@ class Silences:
 
 def _is_inside(alert: AlertRecord, scope: str) -> bool:
     return pairs(scope) <= pairs(alert.scope) or any(
-        part.share >= INSIDE_SHARE and contributor_key(part) == scope for part in alert.evidence.contributors
+        part.axis == "tenant" and part.share >= INSIDE_SHARE and contributor_key(part) == scope
+        for part in alert.evidence.contributors
     )

@@ -8,7 +8,6 @@ from tokenfuse.contracts.alert import Alert, ContributorUsd, Driver, DriverUsd
 from tokenfuse.contracts.clock import to_rfc3339
 from tokenfuse.contracts.money import NANO, to_usd
 from tokenfuse.contracts.scope import parse_scope_key
-from tokenfuse.decide.decider.facts import MONEY_UNITS
 from tokenfuse.decide.decider.messages import summary
 
 if TYPE_CHECKING:
@@ -43,7 +42,8 @@ def transition(alert: AlertRecord, enforcement: Enforcement | None, seq: int) ->
 
 
 def _shown(value: float, unit: str) -> float:
-    return value / NANO if unit in MONEY_UNITS else value
+    """Verdicts carry money as nano-dollars (contracts.signal)."""
+    return value / NANO if unit == "usd" else value
 
 
 def _drivers(evidence: Verdict) -> tuple[DriverUsd, ...]:

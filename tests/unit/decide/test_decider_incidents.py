@@ -1,0 +1,235 @@
+"""Incidents: one page where a parent explains its children, and no news hidden by it."""
+
+from __future__ import annotations
+
+from tests.unit.decide.decider_log import PARTITIONS, USD, Story, cap, killer, part, spike
+from tokenfuse.contracts.scope import fingerprint
+from tokenfuse.contracts.signal import DriverPart
+
+ACME = "tenant=acme"
+USERS = spike("users", axis="user")
+TENANTS = spike("tenants")
+
+
+def user(story: Story, n: int, state: str = "breach", usd: float = 1.0) -> None:
+    story.verdict(
+        "users", f"user=u{n}", state, usd, partition=n % PARTITIONS,
+        contributors=(part("feature", "chat", usd), part("tenant", "acme", usd)),
+    )  # fmt: skip
+
+
+def incident(users: int = 3) -> Story:
+    """Users of one tenant, and the tenant, whose list of contributors is too short to name them."""
+    story = Story([USERS, TENANTS])
+    for n in range(users):
+        user(story, n)
+    story.verdict("tenants", ACME, usd=float(users), contributors=(part("feature", "chat", users),))
+    return story
+
+
+def scopes(alerts) -> list[dict[str, str]]:
+    return [alert.scope for alert in alerts]
+
+
+def test_a_tenant_and_400_of_its_users_are_one_page() -> None:
+    story = incident(400)
+    story.wait(10)
+
+    assert [{"tenant": "acme"}] == scopes(story.pages())
+    assert 400 == sum(a.inhibited_by == fingerprint("tenants", ACME) for a in story.standing().values())
+    assert all(a.inhibited_by for a in story.alerts() if a.state == "firing" and "user" in a.scope)
+
+
+def test_the_tenant_may_be_seconds_later_than_its_users() -> None:
+    story = Story([USERS, TENANTS])
+    user(story, 1)
+    story.wait(9)
+    story.verdict("tenants", ACME, usd=5.0, partition=3)
+    story.wait(1)
+
+    assert [{"tenant": "acme"}] == scopes(story.pages())
+
+
+def test_a_tenant_found_much_later_takes_the_incident_over() -> None:
+    story = Story([USERS, TENANTS])
+    user(story, 1)
+    story.wait(60)
+    assert [{"user": "u1"}] == scopes(story.pages())
+
+    story.verdict("tenants", ACME, usd=5.0)
+    story.wait(10)
+    assert [{"tenant": "acme"}] == scopes(story.pages())
+
+
+def test_users_of_another_tenant_page_for_themselves() -> None:
+    story = incident()
+    story.verdict("users", "user=x", usd=0.5, contributors=(part("tenant", "other", 0.5),))
+    story.wait(10)
+
+    assert [{"tenant": "acme"}, {"user": "x"}] == sorted(scopes(story.pages()), key=str)
+
+
+def test_a_named_contributor_needs_half_of_its_own_dollars_in_the_parent() -> None:
+    models = spike("models", axis="model")
+    for usd, pages in ((8.0, 1), (12.0, 2)):
+        story = Story([TENANTS, models])
+        story.verdict("tenants", ACME, usd=20.0, contributors=(part("model", "gpt", 5.0, 0.25),))
+        story.verdict("models", "model=gpt", usd=usd)
+        story.wait(10)
+
+        assert pages == len(story.pages())
+
+
+def test_of_two_that_explain_each_other_the_larger_is_the_root_and_of_equals_the_narrower() -> None:
+    features = spike("features", axis="feature")
+    for usd, root in ((4.0, "tenant"), (5.0, "feature"), (6.0, "feature")):
+        story = Story([TENANTS, features])
+        story.verdict("tenants", ACME, usd=5.0, contributors=(part("feature", "chat", 5.0),))
+        story.verdict("features", "feature=chat", usd=usd, contributors=(part("tenant", "acme", usd),))
+        story.wait(10)
+
+        assert [root] == [next(iter(scope)) for scope in scopes(story.pages())]
+
+
+def test_a_ticket_never_explains_a_page() -> None:
+    story = Story([USERS, spike("tenants", severity="ticket")])
+    user(story, 1)
+    story.verdict("tenants", ACME, usd=50.0)
+    story.wait(10)
+
+    assert 2 == len(story.pages())
+
+
+def test_another_driver_is_another_incident() -> None:
+    story = Story([spike("features", axis="feature"), TENANTS])
+    story.verdict("tenants", ACME, usd=50.0)
+    story.verdict(
+        "features", "feature=chat", driver="prompt", drivers=(DriverPart("prompt", USD),),
+        contributors=(part("tenant", "acme", 1.0),),
+    )  # fmt: skip
+    story.wait(10)
+
+    assert 2 == len(story.pages())
+
+
+def test_what_has_stood_for_a_day_does_not_explain_what_starts_now() -> None:
+    story = Story([USERS, TENANTS])
+    story.verdict("tenants", ACME, usd=50.0)
+    story.wait(24 * 3600)
+    user(story, 1)
+    story.wait(10)
+
+    assert 2 == len(story.pages())
+
+
+def test_budget_thresholds_are_told_one_after_another_and_leave_one_standing() -> None:
+    story = Story(
+        [cap(f"budget{n}", window="month", severity="ticket", limit_nanousd=n * USD) for n in (50, 80, 100)]
+    )
+    for n in (50, 80, 100):
+        story.verdict(f"budget{n}", ACME, threshold=float(n * USD), usd=0.1)
+        story.wait(24 * 3600)
+        assert [f"budget{n}"] == [a.rule for a in story.pages()]
+
+
+def test_a_daily_cap_is_news_although_half_of_the_months_budget_was_told() -> None:
+    story = Story([cap("month", window="month"), cap("day", window="day")])
+    story.verdict("month", ACME, threshold=1000.0 * USD)
+    story.wait(7 * 24 * 3600)
+    story.verdict("day", ACME)
+    story.wait(10)
+
+    assert 2 == len(story.pages())
+
+
+def test_an_hourly_and_a_daily_spike_of_one_scope_are_one_page() -> None:
+    story = Story([TENANTS, spike("daily", pane="1d")])
+    story.verdict("tenants", ACME)
+    story.wait(20 * 3600)
+    story.verdict("daily", ACME, usd=100.0)
+    story.wait(10)
+
+    assert ["tenants"] == [a.rule for a in story.pages()]
+
+
+def test_an_alert_that_people_have_seen_keeps_the_incident() -> None:
+    """A cap that fired at once is not replaced seconds later by a spike that says the same with more dollars."""
+    story = Story([killer(), TENANTS])
+    story.verdict("killer", ACME, usd=0.01)
+    story.wait(5)
+    story.verdict("tenants", ACME, usd=50.0)
+    story.wait(10)
+
+    assert ["killer"] == [a.rule for a in story.pages()]
+
+
+def test_a_small_alert_does_not_hide_a_large_one_by_claiming_more_dollars_than_it_has() -> None:
+    """Contributors of a user are told from all that the user ever spent."""
+    story = Story([killer("user-cap", axis="user"), TENANTS])
+    story.verdict("user-cap", "user=u1", usd=0.01, contributors=(part("tenant", "acme", 5000.0),))
+    story.wait(60)
+    story.verdict("tenants", ACME, usd=400.0)
+    story.wait(10)
+
+    assert [{"tenant": "acme"}] == scopes(story.pages())
+
+
+def test_children_that_still_breach_are_promoted_after_their_parent_resolved() -> None:
+    story = incident()
+    story.wait(10)
+    story.verdict("tenants", ACME, "clear")
+    for n in (0, 1):
+        user(story, n, "clear")
+    story.wait(59)
+    assert [] == story.pages()
+
+    story.wait(1)
+    assert [{"user": "u2"}] == scopes(story.pages())
+
+
+def test_a_child_is_explained_again_if_its_parent_comes_back() -> None:
+    story = incident(2)
+    story.wait(10)
+    story.verdict("tenants", ACME, "clear")
+    story.verdict("tenants", ACME, usd=3.0)
+    story.wait(60)
+
+    assert [{"tenant": "acme"}] == scopes(story.pages())
+
+
+def test_a_child_that_outgrows_its_parent_takes_the_incident_over() -> None:
+    story = incident(2)
+    story.wait(10)
+    user(story, 0, "update", usd=50.0)
+    story.wait(59)
+    assert [{"tenant": "acme"}] == scopes(story.pages())
+
+    story.wait(1)
+    assert [{"user": "u0"}] == scopes(story.pages())
+
+
+def test_a_child_that_outgrew_old_figures_of_its_parent_is_not_promoted() -> None:
+    story = incident(2)
+    story.wait(10)
+    user(story, 0, "update", usd=50.0)
+    story.wait(30)
+    story.verdict("tenants", ACME, "update", usd=51.0)
+    story.wait(30)
+
+    assert [{"tenant": "acme"}] == scopes(story.pages())
+
+
+def test_everything_explains_a_scope_of_the_same_kind_that_is_most_of_it() -> None:
+    story = Story([spike("all", axis="global"), TENANTS])
+    story.verdict("all", "", usd=50.0)
+    story.verdict("tenants", ACME, usd=40.0)
+    story.wait(10)
+
+    assert [{}] == scopes(story.pages())
+
+
+def test_roots_are_written_before_what_they_explain() -> None:
+    story = incident(20)
+    for out in [story.wait(10), *story.said]:
+        inhibited = [alert.inhibited_by is not None for alert in out.alerts if alert.state == "firing"]
+        assert sorted(inhibited) == inhibited or len({a.seq for a in out.alerts}) > 1
