@@ -30,7 +30,8 @@ class UnsupportedError(ValueError):
 def is_cloudevent(headers: Headers) -> bool:
     """Whether the headers say CloudEvents, in either mode."""
     return any(
-        name == "ce_specversion" or (name.lower() == "content-type" and value.startswith(STRUCTURED))
+        (lowered := name.lower()) == "ce_specversion"
+        or (lowered == "content-type" and value.startswith(STRUCTURED))
         for name, value in headers
     )
 
