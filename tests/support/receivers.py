@@ -18,9 +18,12 @@ import re
 import time
 from collections import deque
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from aiohttp import web
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TOKEN = "xoxb-test-token"
 CHANNEL = "llm-costs"
@@ -40,6 +43,7 @@ class Receiver:
     Attributes:
         received: every accepted call, in order: {"receiver", "call", "body"}.
         refused: every call refused for its content, with the error: what a test wants empty.
+        on_record: called after a call was accepted and before it is answered, with its name: where a test kills.
     """
 
     name = "receiver"
@@ -49,6 +53,7 @@ class Receiver:
         self.refused: list[tuple[str, str]] = []
         self.requests = 0
         self.port = 0
+        self.on_record: Callable[[str], None] | None = None
         self._script: deque[tuple[int | str, float | None]] = deque()
         self._file = file
         self._runner: web.AppRunner | None = None
@@ -81,6 +86,8 @@ class Receiver:
         if self._file is not None:
             with self._file.open("a") as out:
                 out.write(json.dumps(entry, ensure_ascii=False) + "\n")
+        if self.on_record is not None:
+            self.on_record(call)
 
     def calls(self, call: str) -> list[dict[str, Any]]:
         """Bodies of the accepted calls of one kind."""
@@ -398,7 +405,8 @@ def _json(value: Any) -> Any:
 
 
 def _page(key: str, items: list[Any], body: dict[str, Any]) -> dict[str, Any]:
-    start, limit = int(body.get("cursor") or 0), int(body.get("limit") or 100)
+    start = int(body.get("cursor") or 0)
+    limit = min(int(body.get("limit") or 100), 100)  # Slack may return fewer than asked for
     end = start + limit
     cursor = str(end) if end < len(items) else ""
     return {key: items[start:end], "has_more": bool(cursor), "response_metadata": {"next_cursor": cursor}}

@@ -39,8 +39,8 @@ HISTORY_LIMIT: Final = (
 HISTORY_SECONDS_MAX: Final = 7 * 86_400
 HISTORY_MARGIN_SECONDS: Final = 900
 """Event time of the breach and Slack's clock at the post differ: event clocks, lateness, detection."""
-CHANNEL_PAGES_MAX: Final = 20
-CHANNEL_LIMIT: Final = 200  # https://docs.slack.dev/reference/methods/conversations.list/
+CHANNEL_PAGES_MAX: Final = 10
+CHANNEL_LIMIT: Final = 500  # under 1000: https://docs.slack.dev/reference/methods/conversations.list/
 
 # What an operator does about Slack's refusals (https://docs.slack.dev/reference/methods/chat.postMessage/#errors).
 _INSTALL = "set TOKENFUSE_SLACK_BOT_TOKEN to the bot token (xoxb-...) of an installed app"
@@ -85,6 +85,7 @@ class SlackNotifier:
         self._channel = channel.strip()
         self._channel_id: str | None = self._channel if _is_channel_id(self._channel) else None
         self._now = now_seconds
+        self._listed = False
         self._warned: set[str] = set()
 
     async def send(self, incident: Alert, earlier: DeliveryRecord | None) -> Outcome:
@@ -165,30 +166,31 @@ class SlackNotifier:
                 return
 
     async def _find_channel(self) -> str:
-        """The channel's id; its name where Slack does not tell, which a later refusal explains."""
-        if self._channel_id is None:
+        """The channel's id; its name where Slack does not tell: then the first post does."""
+        if self._channel_id is None and not self._listed:
             self._channel_id = await self._channel_by_name(self._channel.removeprefix("#"))
+            self._listed = True  # once is enough: it takes pages, and few calls a minute are allowed
         return self._channel_id or self._channel
 
     async def _channel_by_name(self, name: str) -> str | None:
         cursor = None
-        try:
-            for _ in range(CHANNEL_PAGES_MAX):
+        for _ in range(CHANNEL_PAGES_MAX):
+            try:
                 answer = await self._client.conversations_list(
                     types="public_channel,private_channel",
                     exclude_archived=True,
                     limit=CHANNEL_LIMIT,
                     cursor=cursor,
                 )
-                for channel in answer.get("channels") or ():
-                    if channel.get("name") == name:
-                        return str(channel["id"])
-                cursor = _next_cursor(answer)
-                if cursor is None:
-                    return None
-        except SlackApiError as error:
-            if status_reason(_status(error)) is not None or _error(error) == "ratelimited":
-                raise
+            except SlackApiError as error:
+                if status_reason(_status(error)) is Reason.SERVER_ERROR:
+                    raise
+                return None  # not allowed, or not so often: an alert does not wait for it
+            for channel in answer.get("channels") or ():
+                if channel.get("name") == name:
+                    return str(channel["id"])
+            if (cursor := _next_cursor(answer)) is None:
+                break
         return None
 
     def _warn_once(self, error: str) -> None:

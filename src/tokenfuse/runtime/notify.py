@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import sys
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -25,8 +26,9 @@ from tokenfuse.notify.outbox import Outbox
 from tokenfuse.notify.pagerduty import PagerDutyNotifier
 from tokenfuse.notify.retry import RetryPolicy
 from tokenfuse.notify.slack import SlackNotifier
-from tokenfuse.notify.terminal import TerminalNotifier
-from tokenfuse.runtime.kafka import consumer
+from tokenfuse.notify.terminal import WIDTH_MAX, TerminalNotifier
+from tokenfuse.runtime.broker import probe_traits
+from tokenfuse.runtime.kafka import bootstrap_servers, consumer, security
 from tokenfuse.runtime.metrics import NOTIFICATIONS_FAILED_TOTAL, NOTIFICATIONS_TOTAL
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ async def run_notify(
         ready: called with True when every integration has joined its group.
         console: for the terminal integration; standard error by default, since logs go to standard output.
     """
-    notifiers = configured(settings, console or Console(stderr=True))
+    notifiers = configured(settings, console or stderr_console())
     waiting = {notifier.name for notifier in notifiers}
 
     def joined(name: str) -> None:
@@ -70,6 +72,11 @@ async def run_notify(
     finally:
         for notifier in notifiers:
             await notifier.close()
+
+
+def stderr_console() -> Console:
+    """Standard error; as wide as the message wants to be where nobody says how wide it is."""
+    return Console(stderr=True, width=None if sys.stderr.isatty() else WIDTH_MAX)
 
 
 def configured(settings: Settings, console: Console) -> list[Notifier]:
@@ -174,24 +181,34 @@ class Outlet(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
         self._joined(self._notifier.name)
 
     async def _connect(self) -> AIOKafkaConsumer | None:
-        name = f"notify-{self._notifier.name}"
         while not self._stop.is_set():
-            client = consumer(
-                self._settings,
-                group_id=self._settings.topic(name),
-                group_instance_id=f"{self._settings.instance_id}-{name}",
-                auto_offset_reset="earliest",
-            )
-            client.subscribe([self._settings.topic(ALERTS)], listener=self)
             try:
-                await client.start()
-                return client
+                return await self._join()
             except KafkaConnectionError as error:
-                await client.stop()
                 log.warning("broker_unreachable", integration=self._notifier.name, error=str(error))
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stop.wait(), RECONNECT_SECONDS)
         return None
+
+    async def _join(self) -> AIOKafkaConsumer:
+        """A started member of the integration's group; with static membership where the broker has it."""
+        traits = await probe_traits(bootstrap_servers(self._settings), **security(self._settings))
+        name = f"notify-{self._notifier.name}"
+        client = consumer(
+            self._settings,
+            group_id=self._settings.topic(name),
+            group_instance_id=f"{self._settings.instance_id}-{name}" if traits.static_membership else None,
+            session_timeout_ms=traits.session_timeout_ms,
+            heartbeat_interval_ms=traits.session_timeout_ms // 3,
+            auto_offset_reset="earliest",  # of no effect: every lane seeks
+        )
+        client.subscribe([self._settings.topic(ALERTS)], listener=self)
+        try:
+            await client.start()
+        except BaseException:
+            await client.stop()
+            raise
+        return client
 
     async def _turn(self, client: AIOKafkaConsumer) -> None:
         """One poll: even when an outbox is full, so that the group keeps its member."""
