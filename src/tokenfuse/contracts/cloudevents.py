@@ -49,7 +49,9 @@ def data_of(document: Any, headers: Headers) -> Any:
     if content_type.startswith(STRUCTURED):
         return _structured(document, content_type)
     attributes = {
-        name[3:]: value.decode(errors="replace") for name, value in headers if name.startswith("ce_")
+        name[3:].lower(): value.decode(errors="replace")
+        for name, value in headers
+        if name.lower().startswith("ce_")
     }
     _check(attributes, content_type.decode(errors="replace"))
     return _filled(document, attributes)

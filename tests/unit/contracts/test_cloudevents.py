@@ -2,11 +2,16 @@
 
 import base64
 import json
+from datetime import UTC, datetime
 
 import pytest
 from cloudevents.core.bindings.kafka import (
-    KafkaMessage, from_binary, from_structured, to_binary, to_structured,
-)  # fmt: skip
+    KafkaMessage,
+    from_binary,
+    from_structured,
+    to_binary,
+    to_structured,
+)
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
@@ -24,8 +29,6 @@ ATTRIBUTES = {
 
 def library_event() -> CloudEvent:
     attributes = {**ATTRIBUTES, "specversion": "1.0", "datacontenttype": "application/json"}
-    from datetime import UTC, datetime
-
     return CloudEvent({**attributes, "time": datetime(2025, 11, 24, 16, tzinfo=UTC)}, DATA)
 
 
