@@ -57,5 +57,4 @@ def is_update(alert: Alert, earlier: DeliveryRecord | None) -> bool:
 
 def is_silenced(alert: Alert) -> bool:
     """Whether a silence was in force at this transition."""
-    until: str | None = getattr(alert, "silenced_until", None)
-    return until is not None and from_rfc3339(until) > from_rfc3339(alert.at)
+    return alert.silenced_until is not None and from_rfc3339(alert.silenced_until) > from_rfc3339(alert.at)

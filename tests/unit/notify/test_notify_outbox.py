@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from msgspec import structs
 from tests.unit.notify.alerts import alert
 
-from tokenfuse.contracts.alert import Alert, encode_alert
+from tokenfuse.contracts.alert import encode_alert
 from tokenfuse.notify.lane import OLD_MS, Lane
 from tokenfuse.notify.outbox import Outbox
 from tokenfuse.notify.selection import Skip
@@ -257,17 +256,9 @@ class TestLane:
         assert lane.committable() == 2
 
 
-class SilencedAlert(Alert, frozen=True, kw_only=True):
-    """An alert as a decider with silences writes it."""
-
-    silenced_until: str | None = None
-
-
 @pytest.mark.parametrize(
     ("until", "reason"),
     [("2026-11-24T23:00:00Z", Skip.SILENCED), ("2026-11-24T22:12:00Z", None), (None, None)],
 )
 def test_a_silence_holds_while_it_is_in_force(until, reason):
-    silenced = SilencedAlert(**structs.asdict(alert(1)), silenced_until=until)
-
-    assert outbox().offer(0, silenced, 0.0) == reason
+    assert outbox().offer(0, alert(1, silenced_until=until), 0.0) == reason
