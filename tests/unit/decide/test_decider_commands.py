@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-
 from tests.unit.decide.decider_log import START_MS, Story, cap, killer, part, spike
+
 from tokenfuse.contracts.clock import to_rfc3339
 from tokenfuse.contracts.command import Command
 from tokenfuse.contracts.ruleset import decode_ruleset
@@ -46,15 +46,15 @@ def test_a_bad_command_is_refused_with_its_reason_and_changes_nothing(kind, fiel
 
     assert [reason] == [refusal.reason.value for refusal in out.refused]
     assert "alice@cli" in out.refused[0].detail
-    assert ([], [], []) == (out.alerts, out.switches, out.controls)
+    assert (out.alerts, out.switches, out.controls) == ([], [], [])
 
 
 def test_a_person_engages_and_it_ends() -> None:
     story = Story([cap()])
     (change,) = story.command("engage", scope={"labels.team": "x"}, ttl_seconds=60, reason="runaway").switches
 
-    assert ("labels.team=x", "block", "enforce") == (change.key, change.value.action, change.value.mode)
-    assert ("alice@cli", "runaway", None) == (change.value.engaged_by, change.value.reason, change.value.rule)
+    assert (change.key, change.value.action, change.value.mode) == ("labels.team=x", "block", "enforce")
+    assert (change.value.engaged_by, change.value.reason, change.value.rule) == ("alice@cli", "runaway", None)
     story.wait(60)
     assert [change, None] == [story.switches()[0], story.switches()[-1].value]
 
@@ -81,7 +81,7 @@ def test_the_same_id_is_the_same_action() -> None:
     story.command("release", scope=ACME)
     out = story.command("engage", scope=ACME, ttl_seconds=60, id="one")
 
-    assert ([], ["replayed"]) == (out.switches, story.reasons())
+    assert (out.switches, story.reasons()) == ([], ["replayed"])
 
 
 def test_ids_are_kept_for_31_days(monkeypatch) -> None:
@@ -89,10 +89,10 @@ def test_ids_are_kept_for_31_days(monkeypatch) -> None:
     story.command("unsilence", scope=ACME, id="one")
     story.wait(31 * 86_400 - 1)
     story.command("unsilence", scope={"tenant": "b"})
-    assert ["replayed"] == [r.reason for r in story.command("unsilence", scope=ACME, id="one").refused]
+    assert [r.reason for r in story.command("unsilence", scope=ACME, id="one").refused] == ["replayed"]
     story.wait(1)
     story.command("unsilence", scope={"tenant": "b"})
-    assert ["not_silenced"] == [r.reason for r in story.command("unsilence", scope=ACME, id="one").refused]
+    assert [r.reason for r in story.command("unsilence", scope=ACME, id="one").refused] == ["not_silenced"]
 
 
 def test_reaching_the_bound_of_ids_is_visible(monkeypatch) -> None:
@@ -101,7 +101,7 @@ def test_reaching_the_bound_of_ids_is_visible(monkeypatch) -> None:
     for n in range(4):
         story.command("release", scope=ACME, id=f"id{n}")
 
-    assert ["command_ids_full"] == story.reasons()
+    assert story.reasons() == ["command_ids_full"]
 
 
 def test_the_bounds_of_people(monkeypatch) -> None:
@@ -112,7 +112,7 @@ def test_the_bounds_of_people(monkeypatch) -> None:
         story.command("engage", scope={"tenant": tenant}, ttl_seconds=60)
         story.command("silence", scope={"tenant": tenant}, ttl_seconds=60)
 
-    assert ["switches_full", "silences_full"] == story.reasons()
+    assert story.reasons() == ["switches_full", "silences_full"]
 
 
 def test_a_rule_set_goes_to_the_deltas_once_with_the_offset_as_generation() -> None:
@@ -120,9 +120,9 @@ def test_a_rule_set_goes_to_the_deltas_once_with_the_offset_as_generation() -> N
     out = story.use(cap(limits={"b": 2, "a": 1}))
 
     (control,) = out.controls
-    assert ("rules", 0) == (control.kind, control.generation)
+    assert (control.kind, control.generation) == ("rules", 0)
     assert story.core.ruleset == decode_ruleset(control.body)
-    assert [] == story.wait(1).controls
+    assert story.wait(1).controls == []
 
 
 def test_a_broken_rule_set_leaves_the_old_one_in_force() -> None:
@@ -144,7 +144,7 @@ def test_a_silence_marks_alerts_inside_its_scope_until_it_ends() -> None:
     assert [until, None, None] == [a.silenced_until for a in (*inside, *outside, *other)]
 
     spoken = [a for a in story.wait(60).alerts if a.silenced_until is None]
-    assert [{"tenant": "acme"}, {"user": "u"}] == sorted((a.scope for a in spoken), key=str)
+    assert sorted((a.scope for a in spoken), key=str) == [{"tenant": "acme"}, {"user": "u"}]
     assert all(a.at == until for a in spoken)
 
 
@@ -153,7 +153,7 @@ def test_a_silence_is_lifted() -> None:
     story.command("silence", scope={}, ttl_seconds=600)
     assert all(a.silenced_until for a in story.verdict("killer", "tenant=acme").alerts)
 
-    assert [None] == [a.silenced_until for a in story.command("unsilence", scope={}).alerts]
+    assert [a.silenced_until for a in story.command("unsilence", scope={}).alerts] == [None]
 
 
 def test_a_silenced_alert_that_resolves_is_resolved() -> None:
@@ -162,7 +162,7 @@ def test_a_silenced_alert_that_resolves_is_resolved() -> None:
     story.verdict("spike", "tenant=acme")
     story.wait(10)
 
-    assert ["resolved"] == [a.state for a in story.verdict("spike", "tenant=acme", "clear").alerts]
+    assert [a.state for a in story.verdict("spike", "tenant=acme", "clear").alerts] == ["resolved"]
 
 
 def test_an_offset_that_was_applied_is_not_applied_again() -> None:
@@ -171,4 +171,4 @@ def test_an_offset_that_was_applied_is_not_applied_again() -> None:
     assert core.apply(7, CommandSignal(command=command)).switches
     again = core.apply(7, CommandSignal(command=msgspec.structs.replace(command, id="2")))
 
-    assert ["replayed"] == [refusal.reason.value for refusal in again.refused]
+    assert [refusal.reason.value for refusal in again.refused] == ["replayed"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.unit.decide.decider_log import PARTITIONS, USD, Story, cap, killer, part, spike
+
 from tokenfuse.contracts.scope import fingerprint
 from tokenfuse.contracts.signal import DriverPart
 
@@ -35,8 +36,8 @@ def test_a_tenant_and_400_of_its_users_are_one_page() -> None:
     story = incident(400)
     story.wait(10)
 
-    assert [{"tenant": "acme"}] == scopes(story.pages())
-    assert 400 == sum(a.inhibited_by == fingerprint("tenants", ACME) for a in story.standing().values())
+    assert scopes(story.pages()) == [{"tenant": "acme"}]
+    assert sum(a.inhibited_by == fingerprint("tenants", ACME) for a in story.standing().values()) == 400
     assert all(a.inhibited_by for a in story.alerts() if a.state == "firing" and "user" in a.scope)
 
 
@@ -47,18 +48,18 @@ def test_the_tenant_may_be_seconds_later_than_its_users() -> None:
     story.verdict("tenants", ACME, usd=5.0, partition=3)
     story.wait(1)
 
-    assert [{"tenant": "acme"}] == scopes(story.pages())
+    assert scopes(story.pages()) == [{"tenant": "acme"}]
 
 
 def test_a_tenant_found_much_later_takes_the_incident_over() -> None:
     story = Story([USERS, TENANTS])
     user(story, 1)
     story.wait(60)
-    assert [{"user": "u1"}] == scopes(story.pages())
+    assert scopes(story.pages()) == [{"user": "u1"}]
 
     story.verdict("tenants", ACME, usd=5.0)
     story.wait(10)
-    assert [{"tenant": "acme"}] == scopes(story.pages())
+    assert scopes(story.pages()) == [{"tenant": "acme"}]
 
 
 def test_users_of_another_tenant_page_for_themselves() -> None:
@@ -66,7 +67,7 @@ def test_users_of_another_tenant_page_for_themselves() -> None:
     story.verdict("users", "user=x", usd=0.5, contributors=(part("tenant", "other", 0.5),))
     story.wait(10)
 
-    assert [{"tenant": "acme"}, {"user": "x"}] == sorted(scopes(story.pages()), key=str)
+    assert sorted(scopes(story.pages()), key=str) == [{"tenant": "acme"}, {"user": "x"}]
 
 
 def test_a_named_contributor_needs_half_of_its_own_dollars_in_the_parent() -> None:
@@ -97,7 +98,7 @@ def test_a_ticket_never_explains_a_page() -> None:
     story.verdict("tenants", ACME, usd=50.0)
     story.wait(10)
 
-    assert 2 == len(story.pages())
+    assert len(story.pages()) == 2
 
 
 def test_another_driver_is_another_incident() -> None:
@@ -109,7 +110,7 @@ def test_another_driver_is_another_incident() -> None:
     )  # fmt: skip
     story.wait(10)
 
-    assert 2 == len(story.pages())
+    assert len(story.pages()) == 2
 
 
 def test_what_has_stood_for_a_day_does_not_explain_what_starts_now() -> None:
@@ -119,7 +120,7 @@ def test_what_has_stood_for_a_day_does_not_explain_what_starts_now() -> None:
     user(story, 1)
     story.wait(10)
 
-    assert 2 == len(story.pages())
+    assert len(story.pages()) == 2
 
 
 def test_budget_thresholds_are_told_one_after_another_and_leave_one_standing() -> None:
@@ -139,7 +140,7 @@ def test_a_daily_cap_is_news_although_half_of_the_months_budget_was_told() -> No
     story.verdict("day", ACME)
     story.wait(10)
 
-    assert 2 == len(story.pages())
+    assert len(story.pages()) == 2
 
 
 def test_an_hourly_and_a_daily_spike_of_one_scope_are_one_page() -> None:
@@ -149,7 +150,7 @@ def test_an_hourly_and_a_daily_spike_of_one_scope_are_one_page() -> None:
     story.verdict("daily", ACME, usd=100.0)
     story.wait(10)
 
-    assert ["tenants"] == [a.rule for a in story.pages()]
+    assert [a.rule for a in story.pages()] == ["tenants"]
 
 
 def test_an_alert_that_people_have_seen_keeps_the_incident() -> None:
@@ -160,7 +161,7 @@ def test_an_alert_that_people_have_seen_keeps_the_incident() -> None:
     story.verdict("tenants", ACME, usd=50.0)
     story.wait(10)
 
-    assert ["killer"] == [a.rule for a in story.pages()]
+    assert [a.rule for a in story.pages()] == ["killer"]
 
 
 def test_a_small_alert_does_not_hide_a_large_one_by_claiming_more_dollars_than_it_has() -> None:
@@ -171,7 +172,7 @@ def test_a_small_alert_does_not_hide_a_large_one_by_claiming_more_dollars_than_i
     story.verdict("tenants", ACME, usd=400.0)
     story.wait(10)
 
-    assert [{"tenant": "acme"}] == scopes(story.pages())
+    assert scopes(story.pages()) == [{"tenant": "acme"}]
 
 
 def test_children_that_still_breach_are_promoted_after_their_parent_resolved() -> None:
@@ -181,10 +182,10 @@ def test_children_that_still_breach_are_promoted_after_their_parent_resolved() -
     for n in (0, 1):
         user(story, n, "clear")
     story.wait(59)
-    assert [] == story.pages()
+    assert story.pages() == []
 
     story.wait(1)
-    assert [{"user": "u2"}] == scopes(story.pages())
+    assert scopes(story.pages()) == [{"user": "u2"}]
 
 
 def test_a_child_is_explained_again_if_its_parent_comes_back() -> None:
@@ -194,7 +195,7 @@ def test_a_child_is_explained_again_if_its_parent_comes_back() -> None:
     story.verdict("tenants", ACME, usd=3.0)
     story.wait(60)
 
-    assert [{"tenant": "acme"}] == scopes(story.pages())
+    assert scopes(story.pages()) == [{"tenant": "acme"}]
 
 
 def test_a_child_that_outgrows_its_parent_takes_the_incident_over() -> None:
@@ -202,10 +203,10 @@ def test_a_child_that_outgrows_its_parent_takes_the_incident_over() -> None:
     story.wait(10)
     user(story, 0, "update", usd=50.0)
     story.wait(59)
-    assert [{"tenant": "acme"}] == scopes(story.pages())
+    assert scopes(story.pages()) == [{"tenant": "acme"}]
 
     story.wait(1)
-    assert [{"user": "u0"}] == scopes(story.pages())
+    assert scopes(story.pages()) == [{"user": "u0"}]
 
 
 def test_a_child_that_outgrew_old_figures_of_its_parent_is_not_promoted() -> None:
@@ -216,7 +217,7 @@ def test_a_child_that_outgrew_old_figures_of_its_parent_is_not_promoted() -> Non
     story.verdict("tenants", ACME, "update", usd=51.0)
     story.wait(30)
 
-    assert [{"tenant": "acme"}] == scopes(story.pages())
+    assert scopes(story.pages()) == [{"tenant": "acme"}]
 
 
 def test_everything_explains_a_scope_of_the_same_kind_that_is_most_of_it() -> None:
@@ -225,7 +226,7 @@ def test_everything_explains_a_scope_of_the_same_kind_that_is_most_of_it() -> No
     story.verdict("tenants", ACME, usd=40.0)
     story.wait(10)
 
-    assert [{}] == scopes(story.pages())
+    assert scopes(story.pages()) == [{}]
 
 
 def test_roots_are_written_before_what_they_explain() -> None:

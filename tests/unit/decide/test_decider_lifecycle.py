@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
+import itertools
 
+import pytest
 from tests.unit.decide.decider_log import START_MS, Story, cap, killer, spike
+
 from tokenfuse.contracts.clock import from_rfc3339
 from tokenfuse.contracts.scope import fingerprint
 from tokenfuse.decide.decider import lifecycle
@@ -72,11 +74,11 @@ def test_figures_are_written_once_a_minute_or_when_the_excess_doubled() -> None:
     story.verdict("killer", ACME, usd=1.0)
     story.wait(1)
     assert not story.verdict("killer", ACME, "update", usd=1.9).alerts
-    assert ["2"] == [a.excess_usd for a in story.verdict("killer", ACME, "update", usd=2.0).alerts]
+    assert [a.excess_usd for a in story.verdict("killer", ACME, "update", usd=2.0).alerts] == ["2"]
     story.wait(59)
     assert not story.verdict("killer", ACME, "update", usd=2.1).alerts
     story.wait(1)
-    assert ["2.2"] == [a.excess_usd for a in story.verdict("killer", ACME, "update", usd=2.2).alerts]
+    assert [a.excess_usd for a in story.verdict("killer", ACME, "update", usd=2.2).alerts] == ["2.2"]
 
 
 def test_an_alert_keeps_the_time_at_which_it_began() -> None:
@@ -98,9 +100,9 @@ def test_seq_grows_and_time_never_goes_back() -> None:
         story.wait(21)
     alerts = story.alerts()
 
-    assert 9 == len(alerts)
-    assert all(a.seq < b.seq for a, b in zip(alerts, alerts[1:], strict=False))
-    assert all(from_rfc3339(a.at) <= from_rfc3339(b.at) for a, b in zip(alerts, alerts[1:], strict=False))
+    assert len(alerts) == 9
+    assert all(a.seq < b.seq for a, b in itertools.pairwise(alerts))
+    assert all(from_rfc3339(a.at) <= from_rfc3339(b.at) for a, b in itertools.pairwise(alerts))
 
 
 def test_a_partition_that_stands_still_makes_none_of_its_alerts_fire_or_resolve() -> None:
@@ -108,10 +110,10 @@ def test_a_partition_that_stands_still_makes_none_of_its_alerts_fire_or_resolve(
     story.verdict("cap", ACME, partition=1)
     story.now_ms += 600_000
     story.tick(0)
-    assert ["pending"] == story.states(ACME)
+    assert story.states(ACME) == ["pending"]
 
     story.tick(1)
-    assert ["pending", "firing"] == story.states(ACME)
+    assert story.states(ACME) == ["pending", "firing"]
 
 
 def test_flapping_is_said_and_forgotten_after_a_day() -> None:
@@ -138,7 +140,7 @@ def test_alerts_of_a_removed_rule_are_resolved_with_the_reason() -> None:
     story.wait(10)
 
     out = story.use(spike())
-    assert [("cap", "resolved")] == [(a.rule, a.state) for a in out.alerts]
+    assert [(a.rule, a.state) for a in out.alerts] == [("cap", "resolved")]
     assert "rule cap, which was removed" in out.alerts[0].summary
     assert story.verdict("cap", ACME).alerts == []
     assert "unknown_rule" in story.reasons()
@@ -150,7 +152,7 @@ def test_alerts_that_a_narrower_rule_no_longer_covers_are_resolved() -> None:
     story.verdict("cap", "tenant=other")
     story.wait(10)
 
-    assert [{"tenant": "acme"}] == [a.scope for a in story.use(cap(match="oth*")).alerts]
+    assert [a.scope for a in story.use(cap(match="oth*")).alerts] == [{"tenant": "acme"}]
 
 
 def test_an_acknowledgement_is_written_and_ends_with_the_alert() -> None:
@@ -158,9 +160,9 @@ def test_an_acknowledgement_is_written_and_ends_with_the_alert() -> None:
     story.verdict("cap", ACME)
     story.wait(10)
     name = fingerprint("cap", ACME)
-    assert ["alice@cli"] == [a.acked_by for a in story.command("ack", fingerprint=name).alerts]
+    assert [a.acked_by for a in story.command("ack", fingerprint=name).alerts] == ["alice@cli"]
     story.verdict("cap", ACME, "clear")
-    assert [None] == [a.acked_by for a in story.verdict("cap", ACME).alerts]
+    assert [a.acked_by for a in story.verdict("cap", ACME).alerts] == [None]
 
 
 def test_beyond_the_bound_resolved_alerts_make_room_and_then_new_ones_are_refused(monkeypatch) -> None:
@@ -175,7 +177,7 @@ def test_beyond_the_bound_resolved_alerts_make_room_and_then_new_ones_are_refuse
     assert "alerts_full" not in story.reasons()
 
     assert not story.verdict("cap", "tenant=d").alerts
-    assert ["alerts_full"] == story.reasons()
+    assert story.reasons() == ["alerts_full"]
 
 
 @pytest.mark.parametrize("scope", ["tenant", "tenant=a&tenant=b"])
@@ -183,14 +185,14 @@ def test_a_verdict_on_no_scope_is_refused(scope) -> None:
     story = Story([cap()])
     story.verdict("cap", scope)
 
-    assert ["bad_scope"] == story.reasons()
+    assert story.reasons() == ["bad_scope"]
 
 
 def test_a_signal_of_a_partition_that_does_not_exist_is_refused() -> None:
     story = Story([cap()])
     story.verdict("cap", ACME, partition=99)
 
-    assert ["unknown_partition"] == story.reasons()
+    assert story.reasons() == ["unknown_partition"]
 
 
 def test_clocks() -> None:
@@ -198,7 +200,7 @@ def test_clocks() -> None:
     story = Story([cap()])
     story.now_ms += 60_000
     story.tick(2)
-    assert (START_MS + 60_000, START_MS - 10_000) == (story.core.clock_ms, story.core.watermark_ms)
+    assert (story.core.clock_ms, story.core.watermark_ms) == (START_MS + 60_000, START_MS - 10_000)
     story.now_ms -= 90_000
     story.tick(2)
-    assert (START_MS + 60_000, START_MS - 10_000) == (story.core.clock_ms, story.core.watermark_ms)
+    assert (story.core.clock_ms, story.core.watermark_ms) == (START_MS + 60_000, START_MS - 10_000)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
 from tests.unit.decide.decider_log import START_MS, Story, cap, killer, spike
+
 from tokenfuse.contracts.clock import to_rfc3339
 from tokenfuse.contracts.killswitch import HEARTBEAT, PREFIX_ALL
 from tokenfuse.contracts.ruleset import Response
@@ -28,8 +28,8 @@ def test_a_cap_breach_engages_a_switch_that_says_why_and_until_when() -> None:
 
     (change,) = out.switches
     assert (ACME, len(story.log) - 1) == (change.key, change.generation)
-    assert {"tenant": "acme"} == change.value.scope
-    assert ("block", "enforce", "killer") == (change.value.action, change.value.mode, change.value.engaged_by)
+    assert change.value.scope == {"tenant": "acme"}
+    assert (change.value.action, change.value.mode, change.value.engaged_by) == ("block", "enforce", "killer")
     assert (after(0), after(600)) == (change.value.engaged_at, change.value.expires_at)
     assert "$12.50" in change.value.reason
     assert "$10.00" in change.value.reason
@@ -61,7 +61,7 @@ def test_a_pending_alert_engages_nothing() -> None:
     story = Story([killer(for_seconds=30)])
     story.verdict("killer", ACME)
     story.wait(29)
-    assert {} == engaged(story)
+    assert engaged(story) == {}
 
     story.wait(1)
     assert {ACME: after(630)} == engaged(story)
@@ -74,9 +74,9 @@ def test_it_expires_by_the_deciders_clock_with_a_tombstone() -> None:
     assert {ACME: after(600)} == engaged(story)
 
     story.wait(0.1)
-    assert {} == engaged(story)
+    assert engaged(story) == {}
     assert story.standing()
-    assert [None] == [alert.enforcement for alert in story.standing().values()]
+    assert [alert.enforcement for alert in story.standing().values()] == [None]
 
 
 def test_it_is_extended_only_when_less_than_half_of_its_time_is_left() -> None:
@@ -102,10 +102,10 @@ def test_it_ends_with_the_window_and_is_not_extended_beyond() -> None:
     assert {ACME: after(400)} == engaged(story)
 
     story.wait(50)
-    assert {} == engaged(story)
+    assert engaged(story) == {}
     story.verdict("killer", ACME, "update", until_ms=end_ms)
-    assert {} == engaged(story)
-    assert "window_over" == story.alerts()[-1].switch_refused
+    assert engaged(story) == {}
+    assert story.alerts()[-1].switch_refused == "window_over"
 
 
 def test_it_engages_again_after_its_end_while_the_breach_stands() -> None:
@@ -131,13 +131,13 @@ def test_what_a_person_released_is_not_engaged_again_by_the_same_rule(until_s, a
     until_ms = None if until_s is None else START_MS + until_s * 1000
     story.verdict("killer", ACME, until_ms=until_ms)
     story.command("release", scope={"tenant": "acme"})
-    assert {} == engaged(story)
-    assert "released_by_person" == story.alerts()[-1].switch_refused
+    assert engaged(story) == {}
+    assert story.alerts()[-1].switch_refused == "released_by_person"
     assert "a person released" in story.alerts()[-1].summary
 
     story.wait(again_s - 1)
     story.verdict("killer", ACME, "update", until_ms=until_ms)
-    assert {} == engaged(story)
+    assert engaged(story) == {}
     story.wait(1)
     story.verdict("killer", ACME, "update", until_ms=None)
     assert {ACME: after(again_s + 600)} == engaged(story)
@@ -169,23 +169,23 @@ def test_the_strongest_hold_is_published_and_the_next_takes_its_place() -> None:
     story.wait(600)
     story.wait(600)
 
-    assert [("soft", "throttle"), ("killer", "block"), ("soft", "throttle"), None] == [
+    assert [
         change.value and (change.value.engaged_by, change.value.action) for change in story.switches()
-    ]
+    ] == [("soft", "throttle"), ("killer", "block"), ("soft", "throttle"), None]
 
 
 def test_never_more_than_the_rule_set_allows_and_the_alert_says_so() -> None:
     story = Story([killer()], switches_max=2)
     for tenant in "abc":
         story.verdict("killer", f"tenant={tenant}")
-    assert ["tenant=a", "tenant=b"] == sorted(engaged(story))
+    assert sorted(engaged(story)) == ["tenant=a", "tenant=b"]
     refused = story.alerts()[-1]
-    assert ("switches_max", None) == (refused.switch_refused, refused.enforcement)
+    assert (refused.switch_refused, refused.enforcement) == ("switches_max", None)
     assert "NOT stopped" in refused.summary
 
     story.command("release", scope={"tenant": "a"})
     story.verdict("killer", "tenant=c", "update")
-    assert ["tenant=b", "tenant=c"] == sorted(engaged(story))
+    assert sorted(engaged(story)) == ["tenant=b", "tenant=c"]
 
 
 def test_a_shadow_rule_does_not_use_up_what_real_switches_may() -> None:
@@ -194,7 +194,7 @@ def test_a_shadow_rule_does_not_use_up_what_real_switches_may() -> None:
     story.verdict("trial", "tenant=b")
     story.verdict("killer", "tenant=c")
 
-    assert ["tenant=a", "tenant=c"] == sorted(engaged(story))
+    assert sorted(engaged(story)) == ["tenant=a", "tenant=c"]
 
 
 def test_a_person_may_engage_more_than_rules_may() -> None:
@@ -202,7 +202,7 @@ def test_a_person_may_engage_more_than_rules_may() -> None:
     story.verdict("killer", "tenant=a")
     story.command("engage", scope={"tenant": "b"}, ttl_seconds=60)
 
-    assert ["tenant=a", "tenant=b"] == sorted(engaged(story))
+    assert sorted(engaged(story)) == ["tenant=a", "tenant=b"]
 
 
 def test_switches_of_a_removed_or_disarmed_rule_are_released() -> None:
@@ -211,7 +211,7 @@ def test_switches_of_a_removed_or_disarmed_rule_are_released() -> None:
         story.verdict("killer", ACME)
         story.use(*rules)
 
-        assert {} == engaged(story)
+        assert engaged(story) == {}
 
 
 def test_a_rule_that_was_hardened_hardens_its_switch_with_its_next_verdict() -> None:
@@ -220,7 +220,7 @@ def test_a_rule_that_was_hardened_hardens_its_switch_with_its_next_verdict() -> 
     story.use(killer())
     story.verdict("killer", ACME, "update")
 
-    assert ["shadow", "enforce"] == [change.value.mode for change in story.switches()]
+    assert [change.value.mode for change in story.switches()] == ["shadow", "enforce"]
 
 
 def test_an_inhibited_or_silenced_alert_engages_its_switch_all_the_same() -> None:
@@ -231,15 +231,15 @@ def test_an_inhibited_or_silenced_alert_engages_its_switch_all_the_same() -> Non
     story.verdict("killer", ACME, usd=0.1)
 
     assert story.alerts()[-1].inhibited_by
-    assert [ACME] == list(engaged(story))
+    assert list(engaged(story)) == [ACME]
 
 
 def test_a_switch_on_everything_has_a_key_that_compaction_can_hold() -> None:
     story = Story([killer(axis="global")])
     story.verdict("killer", "")
 
-    assert [PREFIX_ALL] == list(engaged(story))
-    assert {} == story.switches()[0].value.scope
+    assert list(engaged(story)) == [PREFIX_ALL]
+    assert story.switches()[0].value.scope == {}
 
 
 def test_a_heartbeat_every_five_seconds_of_the_clock() -> None:

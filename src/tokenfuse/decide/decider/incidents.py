@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Final
 from tokenfuse.contracts.scope import axis_scope_key, parse_scope_key
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tokenfuse.contracts.signal import Contributor
     from tokenfuse.decide.decider.state import AlertRecord
 
@@ -49,7 +51,7 @@ def rank(alert: AlertRecord) -> Rank:
         0 if alert.visible else 1,
         0 if alert.facts.acts else 1,
         -alert.evidence.excess_nanousd,
-        _breadth(alert.scope),
+        breadth([axis for axis, _ in pairs(alert.scope)]),
         alert.fingerprint,
     )
 
@@ -57,6 +59,20 @@ def rank(alert: AlertRecord) -> Rank:
 def has_outgrown(b: AlertRecord, a: AlertRecord) -> bool:
     """Whether `a` is too small by now to explain `b`. Caps count dollars above the cap, so they tell nothing here."""
     return a.facts.kind != "cap" and b.evidence.excess_nanousd > 2 * a.evidence.excess_nanousd
+
+
+def breadth(axes: Sequence[str]) -> int:
+    """0 for a scope on the narrowest axis; further axes are wider than the six, everything is the widest."""
+    places = [SPECIFIC.index(axis) if axis in SPECIFIC else len(SPECIFIC) for axis in axes]
+    return min(places, default=len(SPECIFIC) + 1)
+
+
+def amount_nanousd(a: AlertRecord) -> int:
+    """The dollars an alert can account for: its excess; a cap's whole spend, since its excess begins at zero.
+
+    It bounds what contributors claim: those of a user are told from all that the user ever spent.
+    """
+    return round(a.evidence.value) if a.facts.kind == "cap" else a.evidence.excess_nanousd
 
 
 def contributor_key(contributor: Contributor) -> str:
@@ -68,13 +84,6 @@ def contributor_key(contributor: Contributor) -> str:
 def pairs(scope: str) -> frozenset[tuple[str, str]]:
     """Axis and value pairs of a canonical scope key."""
     return frozenset(parse_scope_key(scope).items())
-
-
-def _breadth(scope: str) -> int:
-    """0 for the narrowest axis; further axes are wider than the six, everything is the widest."""
-    axes = [axis for axis, _ in pairs(scope)]
-    places = [SPECIFIC.index(axis) if axis in SPECIFIC else len(SPECIFIC) for axis in axes]
-    return min(places, default=len(SPECIFIC) + 1)
 
 
 def _at_the_same_time(a: AlertRecord, b: AlertRecord) -> bool:
@@ -98,7 +107,7 @@ def _names(a: AlertRecord, b: AlertRecord) -> bool:
     """`a` lists the scope of `b` among its contributors, with at least half of what `b` reports."""
     return any(
         contributor_key(part) == b.scope
-        and 2 * min(part.nanousd, _amount_nanousd(a)) >= b.evidence.excess_nanousd
+        and 2 * min(part.nanousd, amount_nanousd(a)) >= b.evidence.excess_nanousd
         for part in a.evidence.contributors
     )
 
@@ -116,14 +125,6 @@ def _flows_through(a: AlertRecord, b: AlertRecord) -> bool:
         contributor_key(part) == a.scope and 2 * part.nanousd >= b.evidence.excess_nanousd
         for part in b.evidence.contributors
     )
-
-
-def _amount_nanousd(a: AlertRecord) -> int:
-    """The dollars an alert can account for: its excess; a cap's whole spend, since its excess begins at zero.
-
-    It bounds what contributors claim: those of a user are told from all that the user ever spent.
-    """
-    return round(a.evidence.value) if a.facts.kind == "cap" else a.evidence.excess_nanousd
 
 
 def _is_large_enough(a: AlertRecord, b: AlertRecord) -> bool:

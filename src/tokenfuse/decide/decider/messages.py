@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from tokenfuse.contracts.clock import to_rfc3339
 from tokenfuse.contracts.money import NANO
 from tokenfuse.contracts.scope import parse_scope_key
+from tokenfuse.decide.decider.incidents import amount_nanousd, breadth
 
 if TYPE_CHECKING:
     from tokenfuse.contracts.alert import Enforcement
@@ -33,6 +34,7 @@ QUANTITIES: Final = {
     "reasoning": "reasoning length", "latency": "latency", "cost": "cost per call", "price": "unit price",
     "volume": "number of calls", "loop": "steps of one run",
 }  # fmt: skip
+AXES: Final = {"run_id": "run"}
 PANES: Final = {"1h": "hour", "1d": "day"}
 WINDOWS: Final = {"day": "daily", "month": "monthly"}
 DONE: Final = {"block": "blocked", "throttle": "throttled", "downgrade": "downgraded", "warn": "warned"}
@@ -64,7 +66,7 @@ def who(scope: str) -> str:
     ('tenant acme', 'feature chat, prompt template v2', 'all traffic')
     """
     pairs = parse_scope_key(scope).items()
-    return ", ".join(f"{axis.replace('_', ' ')} {_short(value)}" for axis, value in pairs) or "all traffic"
+    return ", ".join(_name(axis, value) for axis, value in pairs) or "all traffic"
 
 
 def usd(nanousd: int) -> str:
@@ -108,18 +110,18 @@ def _fact(alert: AlertRecord) -> str:
         text = f"{name} has spent {value}, over its {window} {limit} of {threshold}"
     elif facts.kind == "spike":
         pane = PANES.get(facts.window, facts.window)
-        text = f"{name} costs {value} its usual {pane}, the limit is {threshold}"
+        text = f"{name} costs {value} its usual {pane} (limit {threshold})"
     elif facts.kind == "burst":
-        text = f"{name} is spending in a burst, {value} the limit is {threshold}"
+        text = f"{name} is spending in a burst, {value} (limit {threshold})"
     elif facts.kind == "burn_rate":
-        text = f"{name} burns its budget at {value} the planned rate, the limit is {threshold}"
+        text = f"{name} burns its budget at {value} the planned rate (limit {threshold})"
     elif facts.kind == "absence":
         text = f"{name} has sent nothing for {value}"
     elif facts.kind == "novelty":
         text = f"{name} is new"
     else:
         measure = QUANTITIES.get(evidence.driver, evidence.driver)
-        text = f"{name}: {measure} is {value}, the limit is {threshold}"
+        text = f"{name}: {measure} is {value} (limit {threshold})"
     return _capital(f"{text} since {_time(alert.starts_ms, alert.at_ms)}")
 
 
@@ -142,21 +144,23 @@ def _why(alert: AlertRecord) -> str:
     if most is not None and most.nanousd > 0:
         driver = f"{DRIVERS.get(most.driver, most.driver)} ({usd(most.nanousd)})"
     top = top_contributor(alert)
-    who_most = f", most of it {_contributor(top)}" if top is not None else ""
+    who_most = f", largest part {_contributor(alert, top)}" if top is not None else ""
     return f"driver: {driver}{who_most}"
 
 
 def top_contributor(alert: AlertRecord) -> Contributor | None:
-    """The axis value that says most besides the scope itself: the largest part, of equals the first named."""
+    """The axis value that says most besides the scope itself: the narrowest that is half of it, else the largest."""
     own = set(parse_scope_key(alert.scope).items())
     others = [part for part in alert.evidence.contributors if (part.axis, part.value) not in own]
+    halves = [part for part in others if part.share >= 0.5]
+    if halves:
+        return min(halves, key=lambda part: breadth((part.axis,)))
     return max(others, key=lambda part: part.nanousd, default=None)
 
 
-def _contributor(part: Contributor) -> str:
-    return (
-        f"{part.axis.replace('_', ' ')} {_short(part.value)} ({usd(part.nanousd)}, {100 * part.share:.0f} %)"
-    )
+def _contributor(alert: AlertRecord, part: Contributor) -> str:
+    dollars = usd(min(part.nanousd, amount_nanousd(alert)))
+    return f"{_name(part.axis, part.value)} ({dollars}, {100 * part.share:.0f} %)"
 
 
 def _again(alert: AlertRecord) -> str:
@@ -212,6 +216,10 @@ def _duration(ms: int) -> str:
     if minutes < 1:
         return f"{max(ms // 1000, 0)} s"
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _name(axis: str, value: str) -> str:
+    return f"{AXES.get(axis, axis.replace('_', ' '))} {_short(value)}"
 
 
 def _short(value: str) -> str:
