@@ -1,0 +1,216 @@
+"""What holds for every log: replays, restarts, and the invariants of alerts and switches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+from hypothesis import given, settings, strategies as st
+from tests.unit.decide.decider_log import PARTITIONS, USD, Story, cap, killer, part, spike
+
+from tokenfuse.contracts.alert import Alert
+from tokenfuse.contracts.clock import from_rfc3339
+from tokenfuse.contracts.killswitch import HEARTBEAT, Switch
+from tokenfuse.contracts.ruleset import Response
+from tokenfuse.contracts.scope import fingerprint
+from tokenfuse.contracts.signal import Signal
+from tokenfuse.decide.decider import DeciderCore, Outputs
+from tokenfuse.decide.decider.state import UnknownSnapshotError, encode_state
+
+RULES = {
+    "killer": killer(keep_firing_for_seconds=30),
+    "second": killer("second", window="day", response=Response(action="throttle", ttl_seconds=60)),
+    "trial": killer("trial", mode="shadow", for_seconds=20),
+    "budget": cap("budget", window="day", severity="ticket"),
+    "spike": spike(),
+    "users": spike("users", axis="user"),
+}
+SCOPES = {"users": ["user=u1", "user=u2", "user=u3"]}
+SWITCHES_MAX = 2
+
+Step = Callable[[Story], object]
+
+
+@st.composite
+def verdicts(draw: st.DrawFn) -> Step:
+    rule = draw(st.sampled_from(sorted(RULES)))
+    scope = draw(st.sampled_from(SCOPES.get(rule, ["tenant=a", "tenant=b", "tenant=c"])))
+    state = draw(st.sampled_from(["breach", "breach", "update", "clear"]))
+    usd = draw(st.sampled_from([0.0, 0.5, 1.0, 40.0]))
+    tenant = draw(st.sampled_from("abc"))
+    named = (part("tenant", tenant, usd),) if rule == "users" else (part("user", "u1", usd / 2),)
+    window_s = draw(st.sampled_from([None, 30, 300]))
+
+    def step(story: Story) -> object:
+        until_ms = None if window_s is None else story.now_ms + window_s * 1000
+        partition = int(fingerprint("", scope), 16) % PARTITIONS
+        return story.verdict(
+            rule, scope, state, usd, partition=partition, contributors=named, until_ms=until_ms
+        )
+
+    return step
+
+
+@st.composite
+def commands(draw: st.DrawFn) -> Step:
+    kind = draw(st.sampled_from(["engage", "release", "silence", "unsilence", "ack", "bad"]))
+    scope = {"tenant": draw(st.sampled_from("abc"))}
+    name = draw(st.sampled_from([fingerprint("killer", "tenant=a"), fingerprint("users", "user=u1")]))
+    if kind == "bad":
+        return lambda story: story.command("engage", scope=scope)
+    return lambda story: story.command(kind, scope=scope, fingerprint=name, ttl_seconds=45)
+
+
+@st.composite
+def rule_sets(draw: st.DrawFn) -> Step:
+    names = draw(st.sets(st.sampled_from(sorted(RULES)), min_size=3))
+    return lambda story: story.use(*(RULES[name] for name in sorted(names)))
+
+
+waits = st.sampled_from([0.5, 1, 5, 10, 20, 60, 61, 400]).map(lambda s: lambda story: story.wait(s))
+ticks = st.integers(0, PARTITIONS - 1).map(lambda p: lambda story: story.tick(p))
+steps = st.lists(
+    st.one_of(verdicts(), verdicts(), verdicts(), waits, waits, commands(), rule_sets(), ticks), max_size=50
+)
+
+
+def told(steps_taken: list[Step]) -> Story:
+    story = Story(list(RULES.values()), switches_max=SWITCHES_MAX)
+    for step in steps_taken:
+        step(story)
+    return story
+
+
+def written(outputs: list[Outputs]) -> bytes:
+    """All that reaches a topic, as bytes."""
+    return msgspec.json.encode(
+        [(out.alerts, out.switches, [c.body for c in out.controls]) for out in outputs]
+    )
+
+
+def read(core: DeciderCore, log: list[tuple[int, Signal]]) -> list[Outputs]:
+    return [core.apply(offset, signal) for offset, signal in log]
+
+
+@settings(max_examples=150, deadline=None)
+@given(steps, st.data())
+def test_a_restart_anywhere_changes_no_byte(steps_taken, data) -> None:
+    story = told(steps_taken)
+    cut = data.draw(st.integers(0, len(story.log)))
+    first = DeciderCore(PARTITIONS)
+    before = read(first, story.log[:cut])
+    second = DeciderCore.restore(first.snapshot(), PARTITIONS)
+    assert first.snapshot() == second.snapshot()
+
+    after = read(second, story.log[cut:])
+    assert written(before + after) == written(story.said)
+    assert second.snapshot() == story.core.snapshot()
+
+
+@settings(max_examples=100, deadline=None)
+@given(steps, st.data())
+def test_signals_that_are_said_again_change_nothing(steps_taken, data) -> None:
+    """A worker that takes a partition over says again what it finds after its checkpoint."""
+    story = told(steps_taken)
+    once, again = DeciderCore(PARTITIONS), DeciderCore(PARTITIONS)
+    for n, (_, signal) in enumerate(story.log):
+        expected = once.apply(10 * n, signal)
+        assert written([expected]) == written([again.apply(10 * n, signal)])
+        first = data.draw(st.integers(0, n)) if n % 3 == 0 else n
+        for k, (_, old) in enumerate(story.log[max(first, n - 5) : n + 1]):
+            repeated = again.apply(10 * n + k + 1, old)
+            assert written([Outputs()]) == written([repeated])
+            assert [refusal.reason.value for refusal in repeated.refused] == ["replayed"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(steps)
+def test_every_switch_ends_and_no_more_are_engaged_than_allowed(steps_taken) -> None:
+    story = told(steps_taken)
+    topic: dict[str, Switch] = {}
+    generations: dict[str, int] = {}
+    clock_ms = 0
+    for (_, signal), out in zip(story.log, story.said, strict=True):
+        clock_ms = max(clock_ms, getattr(signal, "now_ms", 0))
+        for change in out.switches:
+            assert change.generation > generations.get(change.key, -1)
+            generations[change.key] = change.generation
+            assert change.value is None or change.value.generation == change.generation
+            if change.value is None:
+                topic.pop(change.key, None)
+            elif change.key != HEARTBEAT:
+                topic[change.key] = change.value
+        assert all(from_rfc3339(switch.expires_at) > clock_ms for switch in topic.values())
+        by_rules = [switch for switch in topic.values() if switch.rule]
+        assert sum(switch.mode == "enforce" for switch in by_rules) <= SWITCHES_MAX
+    assert topic == story.core.engaged()
+    story.wait(31 * 86_400)
+    story.wait(3600)
+    assert story.core.engaged() == {}
+
+
+MOVES = {
+    None: {"pending", "firing"},
+    "pending": {"pending", "firing", "resolved"},
+    "firing": {"firing", "resolved"},
+    "resolved": {"pending", "firing"},
+}
+
+
+@settings(max_examples=200, deadline=None)
+@given(steps)
+def test_the_lifecycle_has_no_other_moves_and_its_numbers_grow(steps_taken) -> None:
+    story = told(steps_taken)
+    latest: dict[str, Alert] = {}
+    for alert in story.alerts():
+        before = latest.get(alert.fingerprint)
+        assert alert.state in MOVES[before.state if before else None]
+        if before:
+            assert alert.seq > before.seq
+            assert from_rfc3339(alert.at) >= from_rfc3339(before.at)
+            assert alert.starts_at == before.starts_at or before.state == "resolved"
+        latest[alert.fingerprint] = alert
+
+
+@settings(max_examples=200, deadline=None)
+@given(steps)
+def test_what_is_inhibited_is_explained_by_a_page_that_people_see(steps_taken) -> None:
+    story = told(steps_taken)
+    story.wait(61)
+    latest = {alert.fingerprint: alert for alert in story.alerts()}
+    for alert in story.standing().values():
+        if alert.inhibited_by and alert.state == "firing" and story.core.offset:
+            root = latest[alert.inhibited_by]
+            cleared = story.core._state.alerts[alert.fingerprint].cleared_ms is not None
+            assert cleared or (root.state, root.inhibited_by) == ("firing", None)
+
+
+@settings(max_examples=100, deadline=None)
+@given(steps)
+def test_everything_resolves_when_every_rule_is_gone(steps_taken) -> None:
+    story = told(steps_taken)
+    story.use()
+    story.wait(1)
+
+    assert story.standing() == {}
+    assert all(switch.rule is None for switch in story.core.engaged().values())
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"nonsense", encode_state(msgspec.structs.replace(DeciderCore(1)._state, format=2))]
+)
+def test_a_checkpoint_of_another_release_is_refused(data) -> None:
+    with pytest.raises(UnknownSnapshotError, match="upgrade"):
+        DeciderCore.restore(data, 1)
+
+
+def test_a_checkpoint_stays_small() -> None:
+    story = Story([cap(limits={f"t{n}": USD for n in range(5_000)})])
+    empty = len(story.core.snapshot())
+    for n in range(1_000):
+        story.verdict(
+            "cap", f"tenant=t{n}", contributors=tuple(part("model", f"m{k}", 1.0) for k in range(5))
+        )
+
+    assert len(story.core.snapshot()) - empty < 1_500_000
