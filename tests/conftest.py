@@ -7,8 +7,8 @@ import uuid
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
-
 from tests.support.kafka_cluster import KafkaCluster, KafkaUnavailableError
+
 from tokenfuse.runtime.broker import EmbeddedBroker
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-
 from tests.support.processes import alive, wait_until
+
 from tokenfuse.runtime.broker import BrokerRunningError, EmbeddedBroker, EmbeddedBrokerError, find_embedded
 from tokenfuse.runtime.broker.ping import answers
 

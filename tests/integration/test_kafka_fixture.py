@@ -11,9 +11,9 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.structs import OffsetAndMetadata
-
 from tests.support.kafka_cluster import PROJECT_ROOT, KafkaCluster, KafkaUnavailableError, kafka_jars
 from tests.support.processes import alive, wait_until
+
 from tokenfuse.runtime.broker.ping import answers
 
 if TYPE_CHECKING:
