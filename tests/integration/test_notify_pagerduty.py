@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from msgspec.structs import replace
 from tests.support.receivers import HANG, LOST, ROUTING_KEY, PagerDutyServer
 from tests.unit.notify.alerts import CAP_ENFORCED, alert, overlong
 
 from tokenfuse.notify import pagerduty as pagerduty_module
-from tokenfuse.notify.contract import Delivered, DeliveryRecord, Failed, Reason
+from tokenfuse.notify.contract import Delivered, Failed, Reason, record_of
 from tokenfuse.notify.pagerduty import PagerDutyNotifier, dedup_key
 
 
@@ -25,18 +24,8 @@ async def notifier(pagerduty):
     await sender.close()
 
 
-def told(of, **changes):
-    record = DeliveryRecord(
-        fingerprint=of.fingerprint,
-        starts_at=of.starts_at,
-        seq=of.seq,
-        state=of.state,
-        severity=of.severity,
-        acked_by=of.acked_by,
-        reference=None,
-        sent_at_seconds=0.0,
-    )
-    return replace(record, **changes)
+def told(of):
+    return record_of(of, None, 0.0)
 
 
 async def test_trigger_acknowledge_and_resolve_carry_one_key(pagerduty, notifier):

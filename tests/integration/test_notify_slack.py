@@ -10,7 +10,7 @@ from tests.support.receivers import CHANNEL, CHANNEL_ID, HANG, LOST, TOKEN, Slac
 from tests.unit.notify.alerts import alert, overlong
 
 from tokenfuse.notify import slack as slack_module
-from tokenfuse.notify.contract import Delivered, DeliveryRecord, Failed, Reason, Retry
+from tokenfuse.notify.contract import Delivered, DeliveryRecord, Failed, Reason, Retry, record_of
 from tokenfuse.notify.slack import SlackNotifier
 
 
@@ -31,17 +31,7 @@ def notifier(server: SlackServer, channel: str = CHANNEL_ID, token: str = TOKEN)
 
 
 def earlier(reference: str) -> DeliveryRecord:
-    first = alert(1)
-    return DeliveryRecord(
-        fingerprint=first.fingerprint,
-        starts_at=first.starts_at,
-        seq=1,
-        state="firing",
-        severity="page",
-        acked_by=None,
-        reference=reference,
-        sent_at_seconds=0.0,
-    )
+    return record_of(alert(1), reference, 0.0)
 
 
 async def test_an_incident_is_one_message_that_changes(slack, channel):

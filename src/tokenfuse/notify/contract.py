@@ -53,6 +53,7 @@ class DeliveryRecord(Struct, frozen=True, kw_only=True):
     """What an integration last told about an incident.
 
     Attributes:
+        done: see `done_about`.
         reference: the message at the receiver; None where an earlier life of this process sent it.
         sent_at_seconds: monotonic clock of this process.
     """
@@ -63,12 +64,34 @@ class DeliveryRecord(Struct, frozen=True, kw_only=True):
     state: AlertState
     severity: Severity
     acked_by: str | None
+    done: str
     reference: str | None
     sent_at_seconds: float
 
     def covers(self, incident: Alert) -> bool:
         """Whether the record is about the same incident: the same alert firing again later is a new one."""
         return (self.fingerprint, self.starts_at) == (incident.fingerprint, incident.starts_at)
+
+
+def record_of(alert: Alert, reference: str | None, sent_at_seconds: float) -> DeliveryRecord:
+    """The record of a transition that was told."""
+    return DeliveryRecord(
+        fingerprint=alert.fingerprint,
+        starts_at=alert.starts_at,
+        seq=alert.seq,
+        state=alert.state,
+        severity=alert.severity,
+        acked_by=alert.acked_by,
+        done=done_about(alert),
+        reference=reference,
+        sent_at_seconds=sent_at_seconds,
+    )
+
+
+def done_about(alert: Alert) -> str:
+    """What is being done about an alert, without the figures: a change of it is news, an extension is not."""
+    switch = alert.enforcement
+    return f"{switch.mode} {switch.action}" if switch else alert.switch_refused or ""
 
 
 class Notifier(Protocol):

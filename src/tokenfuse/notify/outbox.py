@@ -10,12 +10,12 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from tokenfuse.notify.contract import DeliveryRecord
+from tokenfuse.notify.contract import record_of
 from tokenfuse.notify.selection import Skip, is_update, skip
 
 if TYPE_CHECKING:
     from tokenfuse.contracts.alert import Alert
-    from tokenfuse.notify.contract import Notifier
+    from tokenfuse.notify.contract import DeliveryRecord, Notifier
 
 FINGERPRINTS_MAX: Final = 100_000
 """Fingerprints whose last state is remembered; the one that changed longest ago is forgotten first."""
@@ -130,7 +130,7 @@ class Outbox:
         queue = self._queues.get(alert.fingerprint)
         if not queue:
             return self.record(alert)
-        record = _record(queue[-1].alert, None, 0.0)
+        record = record_of(queue[-1].alert, None, 0.0)
         return record if record.covers(alert) else None
 
     def _merge(self, alert: Alert) -> bool:
@@ -160,17 +160,4 @@ class Outbox:
             self.forget(next(iter(self._seqs)))
 
     def _remember(self, alert: Alert, reference: str | None, now_seconds: float) -> None:
-        self._records[alert.fingerprint] = _record(alert, reference, now_seconds)
-
-
-def _record(alert: Alert, reference: str | None, now_seconds: float) -> DeliveryRecord:
-    return DeliveryRecord(
-        fingerprint=alert.fingerprint,
-        starts_at=alert.starts_at,
-        seq=alert.seq,
-        state=alert.state,
-        severity=alert.severity,
-        acked_by=alert.acked_by,
-        reference=reference,
-        sent_at_seconds=now_seconds,
-    )
+        self._records[alert.fingerprint] = record_of(alert, reference, now_seconds)

@@ -14,6 +14,7 @@ from pagerduty import Error, EventsApiV2Client, HttpError, UrlError
 from tokenfuse.contracts.scope import scope_key
 from tokenfuse.notify.contract import Delivered, Failed, Reason, Retry
 from tokenfuse.notify.http import is_loopback, retry_after_seconds, status_reason
+from tokenfuse.notify.selection import is_acknowledgement, is_open
 from tokenfuse.notify.view import TEST_RULE, view
 from tokenfuse.notify.words import clip
 
@@ -85,9 +86,8 @@ def events(incident: Alert, earlier: DeliveryRecord | None) -> list[dict[str, An
     """The events that bring PagerDuty to the state of the incident, without key and routing key."""
     if incident.state == "resolved":
         return [{"event_action": "resolve"}]
-    is_open = earlier is not None and earlier.state == "firing"
-    told: list[dict[str, Any]] = [] if is_open else [trigger(incident)]
-    if incident.acked_by and not (is_open and earlier and earlier.acked_by):
+    told: list[dict[str, Any]] = [] if is_open(earlier) else [trigger(incident)]
+    if is_acknowledgement(incident, earlier if is_open(earlier) else None):
         told.append({"event_action": "acknowledge"})
     return told
 

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from tokenfuse.contracts.clock import from_rfc3339
+from tokenfuse.notify.contract import done_about
 
 if TYPE_CHECKING:
     from tokenfuse.contracts.alert import Alert
@@ -36,7 +37,7 @@ def skip(alert: Alert, earlier: DeliveryRecord | None, notifier: Notifier) -> Sk
         return Skip.PENDING
     if alert.state == "resolved":
         return Skip.NEVER_TOLD if earlier is None or earlier.state == "resolved" else None
-    if is_update(alert, earlier) and notifier.update_seconds_min is None:
+    if notifier.update_seconds_min is None and is_open(earlier) and not is_acknowledgement(alert, earlier):
         return Skip.NO_UPDATES
     if alert.severity not in notifier.severities:
         return Skip.SEVERITY
@@ -46,13 +47,24 @@ def skip(alert: Alert, earlier: DeliveryRecord | None, notifier: Notifier) -> Sk
 
 
 def is_update(alert: Alert, earlier: DeliveryRecord | None) -> bool:
-    """Whether the incident only goes on, with new figures: no new state, nobody acknowledged it."""
+    """Whether the incident only goes on, with new figures: its state and what is done about it are as they were."""
     return (
         earlier is not None
         and alert.state == earlier.state == "firing"
         and alert.acked_by == earlier.acked_by
         and alert.severity == earlier.severity
+        and done_about(alert) == earlier.done
     )
+
+
+def is_open(earlier: DeliveryRecord | None) -> bool:
+    """Whether the receiver was told that the incident fires."""
+    return earlier is not None and earlier.state == "firing"
+
+
+def is_acknowledgement(alert: Alert, earlier: DeliveryRecord | None) -> bool:
+    """Whether someone took the incident since it was told."""
+    return alert.acked_by is not None and (earlier is None or earlier.acked_by is None)
 
 
 def is_silenced(alert: Alert) -> bool:

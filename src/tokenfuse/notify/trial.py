@@ -11,13 +11,13 @@ from msgspec.structs import replace
 from tokenfuse.contracts.alert import Alert, DriverUsd
 from tokenfuse.contracts.clock import to_rfc3339
 from tokenfuse.contracts.scope import fingerprint
-from tokenfuse.notify.contract import Delivered, DeliveryRecord, Failed, Reason, Retry
+from tokenfuse.notify.contract import Delivered, Failed, Reason, Retry, record_of
 from tokenfuse.notify.view import TEST_RULE
 
 if TYPE_CHECKING:
     from random import Random
 
-    from tokenfuse.notify.contract import Notifier, Outcome
+    from tokenfuse.notify.contract import DeliveryRecord, Notifier, Outcome
     from tokenfuse.notify.retry import RetryPolicy
 
 TRIAL_SECONDS_MAX: Final = 60.0
@@ -39,16 +39,16 @@ def trial_alert(now_ms: int) -> Alert:
         fingerprint=fingerprint(TEST_RULE, ""),
         seq=0,
         rule=TEST_RULE,
-        kind="cap",
+        kind="novelty",
         driver="volume",
         scope={},
         state="firing",
         starts_at=at,
         at=at,
         severity="page",
-        value=1.0,
-        threshold=1.0,
-        unit="usd",
+        value=0.0,
+        threshold=0.0,
+        unit="count",
         excess_usd="0",
         excess_usd_per_hour="0",
         summary="This is a test of `tokenfuse notify test`. Nothing is wrong, and it resolves itself at once.",
@@ -64,7 +64,10 @@ async def trial(notifier: Notifier, alert: Alert, policy: RetryPolicy, rng: Rand
             if not isinstance(opened, Delivered):
                 return _result(notifier, opened)
             resolved = replace(alert, seq=1, state="resolved")
-            return _result(notifier, await _send(notifier, resolved, _record(alert, opened), policy, rng))
+            return _result(
+                notifier,
+                await _send(notifier, resolved, record_of(alert, opened.reference, 0.0), policy, rng),
+            )
     except TimeoutError:
         return _result(
             notifier, Failed(reason=Reason.TIMEOUT, detail=f"not done in {TRIAL_SECONDS_MAX:.0f} s")
@@ -88,16 +91,3 @@ def _result(notifier: Notifier, outcome: Outcome) -> TrialResult:
     if isinstance(outcome, Delivered):
         return TrialResult(receiver=notifier.name, delivered=True)
     return TrialResult(receiver=notifier.name, delivered=False, reason=outcome.reason, detail=outcome.detail)
-
-
-def _record(alert: Alert, opened: Delivered) -> DeliveryRecord:
-    return DeliveryRecord(
-        fingerprint=alert.fingerprint,
-        starts_at=alert.starts_at,
-        seq=alert.seq,
-        state=alert.state,
-        severity=alert.severity,
-        acked_by=None,
-        reference=opened.reference,
-        sent_at_seconds=0.0,
-    )

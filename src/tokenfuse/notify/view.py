@@ -64,6 +64,11 @@ _WHY: Final = {
     "latency": "latency",
     "cost": "cost per call",
 }
+_REFUSED: Final = {
+    "switches_max": "as many kill switches are engaged as the rule set allows (switches_max)",
+    "released_by_person": "a person released its kill switch",
+    "window_over": "the window of the rule is over",
+}
 _MARK: Final = {"page": "🔴", "ticket": "🟠", "info": "🔵"}
 _SEVERITY: Final = {"page": "PAGE", "ticket": "TICKET", "info": "INFO"}
 RESOLVED_MARK: Final = "🟢"
@@ -101,7 +106,7 @@ def view(alert: Alert) -> AlertView:
     resolved = alert.state == "resolved"
     mark = RESOLVED_MARK if resolved else _MARK.get(alert.severity, "🟠")
     title = _title(alert)
-    summary = clip(alert.summary.strip() or title, SUMMARY_CHARS_MAX)
+    summary = name(alert.summary, SUMMARY_CHARS_MAX) if alert.summary.strip() else title
     return AlertView(
         resolved=resolved,
         quiet=alert.severity == "info",
@@ -147,33 +152,47 @@ def _title(alert: Alert) -> str:
     # Header blocks hold 150 characters: who is cut first, dollars never.
     who = scope_text(alert.scope, 30)
     if alert.state == "resolved":
-        total = f"{dollars(alert.excess_usd)} in {span(alert.starts_at, alert.at)}"
-        return f"Resolved: {what(alert)} · {clip(who, 60)} · {total}"
+        total = f"{_total(alert)} {'spent' if _is_cap(alert) else 'in total'}"
+        return (
+            f"Resolved: {what(alert)} · {clip(who, 60)} · {total} · lasted {span(alert.starts_at, alert.at)}"
+        )
     severity = _SEVERITY.get(alert.severity, alert.severity)
     return " · ".join((f"{severity}: {what(alert)}", clip(who, 60), *_money(alert)))
 
 
 def _money(alert: Alert) -> tuple[str, ...]:
     """Dollars so far and per hour; nothing for what costs nothing, such as events that stopped."""
-    so_far, per_hour = dollars(alert.excess_usd), dollars(alert.excess_usd_per_hour)
-    return () if so_far == per_hour == "$0" else (f"{so_far} so far", f"{per_hour}/h")
+    per_hour = dollars(alert.excess_usd_per_hour)
+    if _is_cap(alert):
+        return (f"{_total(alert)} spent", f"{per_hour}/h")
+    return () if _total(alert) == per_hour == "$0" else (f"{_total(alert)} so far", f"{per_hour}/h")
+
+
+def _total(alert: Alert) -> str:
+    """What was spent under a cap, which is what people know of it; what was lost above normal otherwise."""
+    return measure(alert.value, "usd") if _is_cap(alert) else dollars(alert.excess_usd)
+
+
+def _is_cap(alert: Alert) -> bool:
+    return alert.kind == "cap" and alert.unit == "usd"
 
 
 def _facts(alert: Alert) -> tuple[tuple[str, str], ...]:
     observed = f"{measure(alert.value, alert.unit)}, limit {measure(alert.threshold, alert.unit)}"
+    above = "above the cap" if _is_cap(alert) else "above normal"
     lasted = span(alert.starts_at, alert.at)
     if alert.state == "resolved":
         return (
             ("From", moment(alert.starts_at)),
             ("To", f"{moment(alert.at)} ({lasted})"),
-            ("Total above normal", dollars(alert.excess_usd)),
+            (f"Total {above}", dollars(alert.excess_usd)),
             ("Scope", scope_text(alert.scope)),
         )
     acked = (("Acknowledged by", name(alert.acked_by, NAME_CHARS_MAX)),) if alert.acked_by else ()
     return (
         ("Since", f"{moment(alert.starts_at)} ({lasted})"),
         ("Scope", scope_text(alert.scope)),
-        ("So far above normal", dollars(alert.excess_usd)),
+        (f"So far {above}", dollars(alert.excess_usd)),
         ("If it goes on", f"{dollars(alert.excess_usd_per_hour)} per hour"),
         ("Observed", observed),
         *acked,
@@ -203,8 +222,14 @@ def _done(alert: Alert) -> str:
     """What was done, and what was not: nobody should have to guess whether money still flows."""
     switch = alert.enforcement
     if switch is None:
-        wanted = f" The rule's action is {alert.action}, and no switch is engaged." if alert.action else ""
-        return f"Nothing was stopped.{wanted}"
+        refused = _REFUSED.get(
+            alert.switch_refused or "", f"the rule's action is {alert.action}, no switch is engaged"
+        )
+        return (
+            f"Nothing was stopped: {refused}."
+            if alert.action
+            else "Nothing was stopped: the rule only tells."
+        )
     until = f"until {moment(switch.expires_at)}, generation {switch.generation}"
     if switch.mode == "shadow":
         return f"Shadow only: {switch.action} would be in force {until}. Nothing was stopped."

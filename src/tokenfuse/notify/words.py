@@ -55,7 +55,7 @@ def measure(value: float, unit: str) -> str:
     if unit == "ratio":
         return f"{value:.3g}x"
     number = f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
-    return f"{number} {unit.replace('_', ' ')}".rstrip()
+    return number if unit == "count" else f"{number} {unit.replace('_', ' ')}".rstrip()
 
 
 _PER: Final = {"usd_per_hour": "h", "usd_per_minute": "min", "usd_per_day": "day", "usd_per_call": "call"}
@@ -94,12 +94,13 @@ def span(start: str, end: str) -> str:
 
 
 def name(text: str, chars_max: int) -> str:
-    r"""A value that others chose, on one line: it cannot forge a line of ours.
+    r"""A text that others chose, on one line: it cannot forge a line of ours, nor command a terminal.
 
     >>> name("acme\nAll is well", 20)
     'acme All is well'
     """
-    return clip(" ".join(text.split()) or "(empty)", chars_max)
+    line = "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))
+    return clip(line or "(empty)", chars_max)
 
 
 def clip(text: str, chars_max: int) -> str:

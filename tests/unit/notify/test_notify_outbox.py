@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec import structs
 from tests.unit.notify.alerts import alert
 
-from tokenfuse.contracts.alert import encode_alert
+from tokenfuse.contracts.alert import Enforcement, encode_alert
 from tokenfuse.notify.lane import OLD_MS, Lane
 from tokenfuse.notify.outbox import Outbox
 from tokenfuse.notify.selection import Skip
@@ -122,12 +123,25 @@ def test_what_is_under_way_is_not_changed_by_what_comes_after():
     assert [deliver(box, 0.0), deliver(box, 30.0)] == [(1, "firing"), (2, "firing")]
 
 
+def test_a_switch_that_is_engaged_later_is_news_and_its_extension_is_not():
+    box = outbox()
+    box.offer(0, alert(1, action="block"), 0.0)
+    deliver(box, 0.0)
+    block = Enforcement(action="block", mode="enforce", expires_at="2026-11-24T23:00:00Z", generation=2)
+    box.offer(1, alert(2, action="block", enforcement=block), 1.0)
+
+    assert deliver(box, 1.0) == (2, "firing")
+    longer = structs.replace(block, expires_at="2026-11-24T23:30:00Z", generation=3)
+    box.offer(2, alert(3, action="block", enforcement=longer), 2.0)
+    assert (box.due(2.0), box.due_at_seconds()) == (None, 31.0)
+
+
 def test_an_integration_without_updates_is_told_beginning_acknowledgement_and_end_only():
     box = outbox(update_seconds_min=None)
 
     assert box.offer(0, alert(1), 0.0) is None
     deliver(box, 0.0)
-    assert box.offer(1, alert(2), 0.0) is Skip.NO_UPDATES
+    assert box.offer(1, alert(2, switch_refused="switches_max"), 0.0) is Skip.NO_UPDATES
     assert box.offer(2, alert(3, acked_by="alice@cli"), 0.0) is None
     deliver(box, 0.0)
     assert box.offer(3, alert(4, acked_by="alice@cli"), 0.0) is Skip.NO_UPDATES

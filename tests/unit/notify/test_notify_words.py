@@ -93,8 +93,21 @@ def test_an_enforced_switch_says_so_and_how_to_release_it():
 
 
 def test_nothing_stopped_is_said_plainly():
-    assert view(CACHE).done == "Nothing was stopped."
+    refused = replace(CACHE, action="block", switch_refused="switches_max")
+
+    assert view(CACHE).done == "Nothing was stopped: the rule only tells."
     assert "no switch is engaged" in view(replace(CACHE, action="block")).done
+    assert "switches_max" in view(refused).done
+
+
+def test_a_cap_says_what_was_spent_and_not_only_by_how_much_it_was_missed():
+    assert "$250.40 spent" in view(CAP_ENFORCED).title
+
+
+def test_a_name_cannot_command_a_terminal():
+    shown = view(replace(CACHE, scope={"tenant": "\x1b[2Jacme"}, summary="\x1b[2Jgone"))
+
+    assert "\x1b" not in shown.line + shown.title + dict(shown.facts)["Scope"]
 
 
 def test_the_same_alert_firing_again_later_is_a_new_pagerduty_incident():
