@@ -147,6 +147,22 @@ class SliceCutter:
             self.index.add(generation, entries)
         self.index.forget(self.record_ms // GENERATION_MS)
 
+    def remember(self, records: Sequence[Record]) -> None:
+        """Advances over records of earlier slices for their ids alone, where `tokenfuse.ids` no longer has them.
+
+        Args:
+            records: as for `draft`.
+        """
+        draft = self.draft(records)
+        # A revision that was counted must be known as counted; the value that it took out is of no interest here.
+        resolution = Resolver(
+            draft.decoded.calls, draft, self.index.visible, lambda *_: draft.decoded.calls[0]
+        ).resolve()
+        for generation, entries in _counted(draft, resolution.latest):
+            self.index.add(generation, entries)
+        self.position, self.record_ms = records[-1].offset + 1, int(draft.clock[-1])
+        self.index.forget(self.record_ms // GENERATION_MS)
+
     def restore(self, ids: SliceIds) -> None:
         """Remembers the ids of an earlier slice, read back from `tokenfuse.ids`; slices come in source order."""
         entries = Entries(

@@ -1,0 +1,59 @@
+"""Why ingest refuses to go on. Each ends the process; the message says what the operator should do.
+
+IngestError
+├── LostRecordsError          records expired before they were counted
+├── SourceRecreatedError      the source topic is shorter than what was counted
+├── UnfinishedSliceError      a slice begun by another release or with other settings
+├── OffsetBackwardsError      a record behind what is held: a fault of this program
+├── PartitionCountError       a topic has not the partitions that settings say
+└── BrokerSilentError         a read of known records got none of them in time
+"""
+
+from __future__ import annotations
+
+
+class IngestError(RuntimeError):
+    """Ingest cannot go on without losing money or counting it twice."""
+
+
+class LostRecordsError(IngestError):
+    """The source topic no longer has the next records."""
+
+    def __init__(self, topic: str, partition: int, wanted: int, beginning: int) -> None:
+        super().__init__(
+            f"{topic}-{partition}: records [{wanted}, {beginning}) expired before they were counted, about "
+            f"{beginning - wanted} of them. Their money is in no total. Raise retention.ms of the topic; then accept "
+            f"the loss by setting the offset of this partition to {beginning} (kafka-consumer-groups --reset-offsets)"
+        )
+
+
+class SourceRecreatedError(IngestError):
+    """The committed offset lies beyond the end of the source."""
+
+    def __init__(self, topic: str, partition: int, wanted: int, end: int) -> None:
+        super().__init__(
+            f"{topic}-{partition} ends at {end}, but records up to {wanted} were counted: was the topic created "
+            f"again? Restore it, or start with a new TOKENFUSE_TOPIC_PREFIX, whose totals begin at zero"
+        )
+
+
+class UnfinishedSliceError(IngestError):
+    """A slice must be cut again as it was begun, and this process would cut it otherwise."""
+
+    def __init__(self, partition: int, a: int, b: int, begun: str, mine: str) -> None:
+        super().__init__(
+            f"source partition {partition}: slice [{a}, {b}) was begun with '{begun}', this process has '{mine}'. "
+            f"Start it once as it was before (release and settings), let it stop in order, and start this one again"
+        )
+
+
+class OffsetBackwardsError(IngestError):
+    """A record came that is behind what is held."""
+
+
+class PartitionCountError(IngestError):
+    """A topic has not as many partitions as settings say."""
+
+
+class BrokerSilentError(IngestError):
+    """The broker does not deliver records that it says it has."""

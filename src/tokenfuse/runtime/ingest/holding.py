@@ -1,0 +1,122 @@
+"""One source partition in hand: what was fetched and not yet cut, and how much of it the next slice takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tokenfuse.ingest.slices import homogeneous
+from tokenfuse.runtime.ingest.errors import OffsetBackwardsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tokenfuse.ingest.record import Record
+    from tokenfuse.ingest.slices import SliceCutter
+    from tokenfuse.runtime.ingest.fence import Fence
+
+SLICE_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Source bytes in a slice: with calls of 100 bytes and more, its ids fit into one message."""
+
+HELD_SLICES_MAX: Final = 2
+"""A partition that holds this many full slices is not fetched from until one is out."""
+
+
+class Holding:
+    """Records of one source partition from the cutter's position on.
+
+    Args:
+        cutter: at the start of the next slice.
+        unfinished: the fence of a slice that must be cut again; None: the next slice is free.
+        slice_records_max: of a free slice.
+    """
+
+    def __init__(self, cutter: SliceCutter, unfinished: Fence | None, slice_records_max: int) -> None:
+        self.cutter = cutter
+        self.next = cutter.position
+        self.released = unfinished is None
+        self._records: list[Record] = []
+        self._bytes = 0
+        self._gap_seen_at = -1
+        self._unfinished_end = None if unfinished is None else unfinished.b
+        self._records_max = slice_records_max
+
+    @property
+    def source(self) -> int:
+        """The source partition."""
+        return self.cutter.source
+
+    @property
+    def full(self) -> bool:
+        """Whether a slice need not wait for more records."""
+        return len(self._records) >= self._records_max or self._bytes >= SLICE_BYTES_MAX
+
+    @property
+    def has_room(self) -> bool:
+        """Whether to fetch more. A slice that must be cut again is taken whole, however large it is."""
+        if self._unfinished_end is not None and self.next < self._unfinished_end:
+            return True
+        records_max, bytes_max = HELD_SLICES_MAX * self._records_max, HELD_SLICES_MAX * SLICE_BYTES_MAX
+        return len(self._records) < records_max and self._bytes < bytes_max
+
+    @property
+    def empty(self) -> bool:
+        """Whether everything fetched is out."""
+        return not self._records
+
+    def skipped(self, offset: int) -> bool:
+        """Whether the next record to take may have been lost on the way: then fetch from `next` once more.
+
+        Offsets have gaps of their own, where a transaction ended; those are still there the second time.
+        """
+        if offset <= self.next or self._gap_seen_at == self.next:
+            return False
+        self._gap_seen_at = self.next
+        return True
+
+    def take(self, records: Sequence[Record]) -> None:
+        """Holds records that were fetched.
+
+        Raises:
+            OffsetBackwardsError: they overlap what is held already.
+        """
+        for record in records:
+            if record.offset < self.next:
+                raise OffsetBackwardsError(
+                    f"source {self.source}: got offset {record.offset}, wanted {self.next} or later: please report it"
+                )
+            self.next = record.offset + 1
+            self._bytes += _size(record)
+        self._records.extend(records)
+
+    def next_slice(self) -> list[Record]:
+        """The records of the next slice; none while it is not complete."""
+        if self._unfinished_end is not None:
+            if self.next < self._unfinished_end:
+                return []
+            end = self._unfinished_end
+            return self._records[: next((i for i, r in enumerate(self._records) if r.offset >= end), None)]
+        return self._records[: self._free_slice()] if self._records else []
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether the next slice must have the end that it was given before."""
+        return self._unfinished_end is not None
+
+    def done(self, records: Sequence[Record]) -> None:
+        """These records, the first ones held, are out."""
+        del self._records[: len(records)]
+        self._bytes -= sum(map(_size, records))
+        self._unfinished_end = None
+        self.released = False
+
+    def _free_slice(self) -> int:
+        size = 0
+        for count, record in enumerate(self._records[: self._records_max]):
+            size += _size(record)
+            if size > SLICE_BYTES_MAX and count:
+                return homogeneous(self._records[:count])
+        return homogeneous(self._records[: self._records_max])
+
+
+def _size(record: Record) -> int:
+    return len(record.value or b"")

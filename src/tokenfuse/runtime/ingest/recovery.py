@@ -1,0 +1,124 @@
+"""A source partition taken over: its position, clocks and de-duplication index as they stood before the next slice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from aiokafka import TopicPartition
+
+from tokenfuse.contracts import topics
+from tokenfuse.contracts.ids import GENERATION_MS, SliceIds, decode_ids
+from tokenfuse.ingest.slices import homogeneous
+from tokenfuse.runtime.ingest.errors import LostRecordsError, SourceRecreatedError, UnfinishedSliceError
+from tokenfuse.runtime.ingest.fence import Fence
+from tokenfuse.runtime.ingest.holding import Holding
+
+if TYPE_CHECKING:
+    from tokenfuse.ingest.slices import SliceCutter
+    from tokenfuse.runtime.ingest.reader import LogReader
+    from tokenfuse.runtime.ingest.recipe import Recipe
+    from tokenfuse.runtime.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+CLOCK_SKEW_MS: Final = 5 * 60_000
+"""How far the clocks of brokers and workers may differ when ids are looked for by the time they were written."""
+
+
+class Recovery:
+    """Makes holdings of partitions that were assigned.
+
+    Args:
+        reader: used by nobody else meanwhile.
+    """
+
+    def __init__(self, reader: LogReader, recipe: Recipe, settings: Settings) -> None:
+        self._reader, self._recipe, self._settings = reader, recipe, settings
+        self._events, self._ids = settings.topic(topics.EVENTS), settings.topic(topics.IDS)
+
+    async def holding(self, source: int, fence: Fence | None) -> Holding:
+        """The partition as it stood at the fence.
+
+        Args:
+            source: partition of the source topic.
+            fence: its last fence; None: it was never read, and starts at its first record.
+
+        Raises:
+            IngestError: see `errors`.
+        """
+        beginning = await self._reader.beginning(self._tp(source))
+        if fence is None:
+            fence = Fence(beginning, beginning)
+        end = await self._reader.end(self._tp(source))
+        if fence.a < beginning:
+            raise LostRecordsError(self._events, source, fence.a, beginning)
+        if max(fence.a, fence.b) > end:
+            raise SourceRecreatedError(self._events, source, max(fence.a, fence.b), end)
+        unfinished = fence if fence.b > fence.a else None
+        if unfinished and unfinished.recipe != str(self._recipe):
+            raise UnfinishedSliceError(source, fence.a, fence.b, fence.recipe, str(self._recipe))
+        cutter = await self._remember(source, fence, beginning)
+        log.info("partition taken", source=source, position=fence.a, again_to=fence.b, ids=len(cutter.index))
+        return Holding(cutter, unfinished, self._settings.slice_records_max)
+
+    async def _remember(self, source: int, fence: Fence, beginning: int) -> SliceCutter:
+        """A cutter that knows the ids of the horizon before the fence."""
+        chain = await self._chain(source, fence)
+        record_ms, event_ms = fence.record_ms, fence.event_ms
+        if (
+            record_ms < 0 and chain
+        ):  # an operator set the offset: the clocks of the last slice before it are known
+            record_ms, event_ms = chain[-1].record_ms, chain[-1].event_ms
+        start = await self._horizon_start(source, fence.a, record_ms, beginning)
+        missing_to = chain[0].a if chain else fence.a
+        cutter = self._recipe.cutter(source, start)
+        if start < missing_to:
+            log.warning("ids expired: decoding events again", source=source, start=start, end=missing_to)
+            await self._reread(cutter, start, missing_to)
+        for ids in chain:
+            cutter.restore(ids)
+        cutter.position, cutter.record_ms, cutter.event_ms = fence.a, record_ms, event_ms
+        cutter.index.forget(record_ms // GENERATION_MS)
+        return cutter
+
+    async def _chain(self, source: int, fence: Fence) -> list[SliceIds]:
+        """The ids of the slices that end at the fence, without a gap, as far back as the horizon needs and they reach."""
+        tp = TopicPartition(self._ids, source)
+        end = await self._reader.end(tp)
+        since = self._horizon_start_ms(fence.record_ms) - CLOCK_SKEW_MS
+        start = await self._reader.first_since(tp, since) if since > 0 else await self._reader.beginning(tp)
+        by_end: dict[int, SliceIds] = {}
+        async for records in self._reader.scan(tp, end if start is None else start, end):
+            for record in records:
+                ids = decode_ids(record.value or b"")
+                by_end[ids.b] = ids  # a slice that was cut again wrote the same ids again
+        chain: list[SliceIds] = []
+        position = fence.a
+        while (before := by_end.get(position)) is not None:
+            chain.append(before)
+            position = before.a
+        return chain[::-1]
+
+    async def _reread(self, cutter: SliceCutter, start: int, end: int) -> None:
+        """Counts records again for their ids alone. Takes minutes for what the ids topic gives in seconds."""
+        async for fetched in self._reader.scan(self._tp(cutter.source), start, end):
+            records = fetched
+            while records:
+                part = records[: homogeneous(records)]
+                cutter.remember(part)
+                records = records[len(part) :]
+
+    async def _horizon_start(self, source: int, position: int, record_ms: int, beginning: int) -> int:
+        """Offset of the first record whose id the record at `position` can still see."""
+        if record_ms < 0:
+            return position if position == beginning else beginning
+        first = await self._reader.first_since(self._tp(source), self._horizon_start_ms(record_ms))
+        return position if first is None else min(max(first, beginning), position)
+
+    def _horizon_start_ms(self, record_ms: int) -> int:
+        horizon = -(-self._settings.dedup_horizon_seconds * 1000 // GENERATION_MS)
+        return max(record_ms // GENERATION_MS - horizon, 0) * GENERATION_MS
+
+    def _tp(self, source: int) -> TopicPartition:
+        return TopicPartition(self._events, source)
