@@ -23,6 +23,8 @@ from tokenfuse.notify.pagerduty import dedup_key
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+pytestmark = pytest.mark.slow
+
 DEADLINE_SECONDS = 60.0
 
 

@@ -44,6 +44,9 @@ RECONNECT_SECONDS: Final = 2.0
 GOODBYE_SECONDS: Final = 10.0
 """A call that is under way at the stop may finish: else its message is looked up again at the next start."""
 
+REVOKED_SECONDS: Final = 1.0
+"""The same in a rebalance, which the whole group waits for."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -151,12 +154,13 @@ class Outlet(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
         self._joined = joined
         self._senders: dict[TopicPartition, _Sender] = {}
         self._assigned: frozenset[TopicPartition] = frozenset()
+        self._client: AIOKafkaConsumer | None = None
         self._epoch = 0
         self._opened_epoch = 0
 
     async def run(self) -> None:
         """Read, send and commit until the stop."""
-        client = await self._connect()
+        client = self._client = await self._connect()
         if client is None:
             return
         try:
@@ -169,9 +173,11 @@ class Outlet(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
             await client.stop()
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:  # noqa: ARG002
-        """Another process may take over: what is on its way is dropped here and read again there."""
+        """Another process may take over: what was told is committed, what is on its way is read again there."""
         self._epoch += 1
-        await self._close_senders(0)
+        await self._close_senders(REVOKED_SECONDS)
+        if self._client is not None:
+            await self._commit(self._client)
         self._senders = {}
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
@@ -232,6 +238,8 @@ class Outlet(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
             for partition in self._assigned:
                 committed = await client.committed(partition)
                 start = (await client.beginning_offsets([partition]))[partition]
+                if epoch != self._epoch:
+                    return  # a rebalance in between: the next turn opens what is assigned then
                 client.seek(partition, start)
                 self._senders[partition] = self._sender(committed, start)
         except (IllegalStateError, KafkaError) as error:
@@ -264,7 +272,7 @@ class Outlet(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
                 client.resume(partition)
 
     async def _commit(self, client: AIOKafkaConsumer) -> None:
-        for partition, sender in self._senders.items():
+        for partition, sender in list(self._senders.items()):
             offset = sender.lane.committable()
             if offset is None:
                 continue
