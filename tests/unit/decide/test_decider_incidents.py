@@ -6,6 +6,7 @@ from tests.unit.decide.decider_log import PARTITIONS, USD, Story, cap, killer, p
 
 from tokenfuse.contracts.scope import fingerprint
 from tokenfuse.contracts.signal import DriverPart
+from tokenfuse.decide.decider import DeciderCore
 
 ACME = "tenant=acme"
 USERS = spike("users", axis="user")
@@ -234,3 +235,24 @@ def test_roots_are_written_before_what_they_explain() -> None:
     for out in [story.wait(10), *story.said]:
         inhibited = [alert.inhibited_by is not None for alert in out.alerts if alert.state == "firing"]
         assert sorted(inhibited) == inhibited or len({a.seq for a in out.alerts}) > 1
+
+
+def test_a_restart_at_any_point_of_an_incident_changes_no_byte() -> None:
+    story = incident(3)
+    story.wait(10)
+    user(story, 0, "update", usd=50.0)
+    story.wait(60)
+    story.verdict("tenants", ACME, "clear")
+    user(story, 1, "clear")
+    story.wait(5)
+    story.verdict("tenants", ACME, usd=80.0)
+    story.wait(61)
+    user(story, 0, "clear")
+    story.wait(61)
+    for cut in range(len(story.log)):
+        core = DeciderCore(PARTITIONS)
+        for offset, signal in story.log[:cut]:
+            core.apply(offset, signal)
+        core = DeciderCore.restore(core.snapshot(), PARTITIONS)
+
+        assert [core.apply(*entry) for entry in story.log[cut:]] == story.said[cut:]

@@ -68,7 +68,10 @@ class Board:
         return found
 
     def place(self, alert: AlertRecord) -> list[AlertRecord]:
-        """Find the root of a firing alert, or make it one; returns all alerts whose `inhibited_by` changed."""
+        """Find the root of a firing alert, or make it one; returns all alerts whose `inhibited_by` changed.
+
+        Alerts that fire together are placed in the order of `rank`: of two that explain each other the first stays.
+        """
         before = alert.inhibited_by
         firing = [near for near in self._neighbours(alert) if near.state == "firing"]
         root = self._root_for(alert, firing)
@@ -80,10 +83,7 @@ class Board:
         roots = {self._root(near).fingerprint for near in firing if explains(near, alert)} - {
             alert.fingerprint
         }
-        best = min((self._alerts[root] for root in roots), key=rank, default=None)
-        if best is not None and explains(alert, best) and rank(alert) < rank(best):
-            return None
-        return best
+        return min((self._alerts[root] for root in roots), key=rank, default=None)
 
     def _take_over(self, alert: AlertRecord, firing: list[AlertRecord]) -> list[AlertRecord]:
         """A new root gathers the roots that it explains, with all that they explained."""

@@ -65,20 +65,19 @@ class Lifecycle:
     def advance(self, partition: int, turn: Turn) -> None:
         """Let time pass for the alerts of one partition: resolve, promote, fire, forget."""
         clock = self._state.clocks[partition]
-        candidates = [
-            self._alerts[each] for each in self._timers.pop(partition, clock) if each in self._alerts
-        ]
-        due = []
-        for alert in candidates:
-            at = due_ms(alert)
-            if at is not None and at <= clock and alert.fingerprint not in turn.moved:
-                due.append((alert, alert.state))
-            else:
-                self._timers.set(alert)
-        for alert in (each for each, state in due if state == "firing"):
+        due: dict[str, list[AlertRecord]] = {"firing": [], "pending": [], "resolved": []}
+        for fingerprint in self._timers.pop(partition, clock):
+            alert = self._alerts.get(fingerprint)
+            if alert is not None:
+                at_ms = due_ms(alert)
+                if at_ms is not None and at_ms <= clock:
+                    due[alert.state].append(alert)
+                else:
+                    self._timers.set(alert)
+        for alert in due["firing"]:
             self._end_or_promote(alert, clock, turn)
-        self._fire([each for each, state in due if state == "pending"], turn)
-        for alert in (each for each, state in due if state == "resolved"):
+        self._fire(due["pending"], turn)
+        for alert in due["resolved"]:
             del self._alerts[alert.fingerprint]
 
     def resolve(self, alert: AlertRecord, resolution: Resolution, turn: Turn) -> None:
@@ -86,7 +85,6 @@ class Lifecycle:
         clock = self._state.clocks[alert.partition]
         alert.state, alert.resolution = "resolved", resolution
         alert.resolved_ms, alert.orphaned_ms = clock, None
-        turn.moved.add(alert.fingerprint)
         turn.emit(alert, clock)
         self._timers.set(alert)
         for orphan in self._board.remove(alert):
@@ -150,7 +148,7 @@ class Lifecycle:
             return
         alert.orphaned_ms = None
         self._timers.set(alert)
-        if alert.breaching and self._is_unexplained(alert):
+        if alert.breaching:
             for changed in self._board.place(alert):
                 turn.emit(changed, self._state.clocks[changed.partition])
 
@@ -164,7 +162,6 @@ class Lifecycle:
             clock = self._state.clocks[alert.partition]
             alert.state = "firing"
             alert.fired_ms = [*alert.fired_ms, clock][-FIRED_MAX:]
-            turn.moved.add(alert.fingerprint)
             turn.emit(alert, clock)
             for changed in self._board.place(alert):
                 turn.emit(changed, self._state.clocks[changed.partition])

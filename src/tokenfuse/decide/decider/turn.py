@@ -19,7 +19,6 @@ class Turn:
         offset: of the signal; `seq` of the alerts and `generation` of the switches that it causes.
         clock_ms: the decider's clock.
         alerts: fingerprints to be written once at the end, however often they changed.
-        moved: fingerprints that fired or resolved in this turn: no second time, since readers drop an equal `seq`.
         switch_keys: switches to be compared with what the topic says.
     """
 
@@ -27,7 +26,6 @@ class Turn:
     clock_ms: int
     out: Outputs = field(default_factory=Outputs)
     alerts: set[str] = field(default_factory=set)
-    moved: set[str] = field(default_factory=set)
     switch_keys: set[str] = field(default_factory=set)
 
     def emit(self, alert: AlertRecord, at_ms: int) -> None:
