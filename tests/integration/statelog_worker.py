@@ -56,7 +56,12 @@ class SumsCore:
         self.applied += 1
         # A chain over all messages: any message applied twice, left out or swapped changes every later output.
         self.chain = hashlib.blake2b(self.chain + b"%d" % offset + value, digest_size=8).digest()
-        said = {"partition": self.partition, "offset": offset, "applied": self.applied, "chain": self.chain.hex()}
+        said = {
+            "partition": self.partition,
+            "offset": offset,
+            "applied": self.applied,
+            "chain": self.chain.hex(),
+        }
         return [Output(self.output_topic, b"%d" % self.partition, json.dumps(said).encode(), 0)]
 
     def _add(self, row: str, name: str, amount: int) -> None:
@@ -85,7 +90,9 @@ class SumsCore:
         return json.dumps(self.rows[row]).encode()
 
     def head(self) -> bytes:
-        return json.dumps({"expired": self.expired, "applied": self.applied, "chain": self.chain.hex()}).encode()
+        return json.dumps(
+            {"expired": self.expired, "applied": self.applied, "chain": self.chain.hex()}
+        ).encode()
 
     def state(self) -> dict[str, Any]:
         """What the tests compare: sums per scope, and the whole twice, by the scopes and by the panes."""
@@ -107,7 +114,11 @@ class SumsFactory:
     def restore(self, partition: int, head: bytes, rows: Mapping[str, bytes]) -> SumsCore:
         core = SumsCore(partition, self.output_topic)
         said = json.loads(head)
-        core.expired, core.applied, core.chain = said["expired"], said["applied"], bytes.fromhex(said["chain"])
+        core.expired, core.applied, core.chain = (
+            said["expired"],
+            said["applied"],
+            bytes.fromhex(said["chain"]),
+        )
         core.rows = {row: json.loads(body) for row, body in rows.items()}
         return core
 

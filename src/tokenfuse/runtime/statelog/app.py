@@ -32,7 +32,9 @@ def app_options(settings: Settings, spec: StateLogSpec, traits: BrokerTraits) ->
         "broker_rebalance_timeout": session_seconds,
         "broker_commit_interval": 1.0,
         # A worker that is replaced under its own name gets its partitions back at once, without a rebalance.
-        "consumer_group_instance_id": f"{settings.instance_id}-{spec.role}" if traits.static_membership else None,
+        "consumer_group_instance_id": f"{settings.instance_id}-{spec.role}"
+        if traits.static_membership
+        else None,
         # An offset that is out of range must not end the process here: the contiguity check names the gap.
         "consumer_auto_offset_reset": "earliest",
         "consumer_max_fetch_size": BLOCK_BYTES_MAX,
@@ -65,11 +67,12 @@ def build_app(
     spec: StateLogSpec,
     traits: BrokerTraits,
     positions: Callable[[], Mapping[int, int]],
+    membership_lost: Callable[[], None],
 ) -> Any:
     """A Faust app, not started, without agent and table."""
     app = faust_internals.new_app(spec.group, **app_options(settings, spec, traits))
     app.finalize()
-    app.transport = faust_internals.ExactTransport(app, spec.input_topic, positions)
+    app.transport = faust_internals.ExactTransport(app, spec.input_topic, positions, membership_lost)
     patch_faust_highwaters(app)
     return app
 

@@ -52,7 +52,9 @@ class Checkpointer:
         while True:
             await asyncio.sleep(POLL_SECONDS)
             due = time.monotonic() - self._interval_seconds
-            await self.write([p for p in self._owner.partitions.values() if p.unsettled and p.settled_at <= due])
+            await self.write(
+                [p for p in self._owner.partitions.values() if p.unsettled and p.settled_at <= due]
+            )
 
     async def finish(self) -> None:
         """One last checkpoint of everything, before a graceful stop; `run` writes none after it.
@@ -116,6 +118,11 @@ class Checkpointer:
         topic, sent = self._owner.spec.checkpoint_topic, []
         for partition, key, value in rows:
             if value is not None and len(value) > ROW_BYTES_MAX:
-                die(ExitReason.CHECKPOINT_TOO_LARGE, key=key.decode(), bytes=len(value), bytes_max=ROW_BYTES_MAX)
+                die(
+                    ExitReason.CHECKPOINT_TOO_LARGE,
+                    key=key.decode(),
+                    bytes=len(value),
+                    bytes_max=ROW_BYTES_MAX,
+                )
             sent.append(await self._send(Output(topic, key, value, partition)))
         await asyncio.gather(*sent)

@@ -16,14 +16,27 @@ class ExitReason(Enum):
     CORE_FAILED = (70, "the state could not take a message: report it with the offset below")
     OUTPUT_FAILED = (71, "a message could not be produced: see the broker's error below")
     CHECKPOINT_FAILED = (72, "a checkpoint could not be written: see the broker's error below")
-    CHECKPOINT_TOO_LARGE = (73, "a row is larger than the topics take: raise TOKENFUSE_BUCKETS or lower the scopes kept")
-    CHECKPOINT_INCOMPLETE = (74, "no whole checkpoint was read back: restarts read again; if it stays, see docs/adr/0003")
+    CHECKPOINT_TOO_LARGE = (
+        73,
+        "a row is larger than the topics take: raise TOKENFUSE_BUCKETS or lower the scopes kept",
+    )
+    CHECKPOINT_INCOMPLETE = (
+        74,
+        "no whole checkpoint was read back: restarts read again; if it stays, see docs/adr/0003",
+    )
     INPUT_GAP = (75, "messages between the checkpoint and the log are missing: if it stays, they expired")
     RECOVERY_FAILED = (76, "the checkpoint could not be restored")
     RECOVERY_STALLED = (77, "recovery made no progress")
     CHECKPOINT_STALLED = (78, "input was applied, but no checkpoint followed")
     INPUT_STALLED = (79, "the input log grows, but nothing of it arrives")
-    SUSPENDED = (80, "this process stood still longer than the broker waits for it: its partitions may have a new owner")
+    SUSPENDED = (
+        80,
+        "this process stood still longer than the broker waits for it: its partitions may have a new owner",
+    )
+    MEMBERSHIP_LOST = (
+        83,
+        "the group no longer knows this worker: it was silent for too long, or TOKENFUSE_INSTANCE_ID lives twice",
+    )
     FAUST_CRASHED = (81, "Faust gave up: see its error above")
     NEWER_FORMAT = (82, "written by a newer release: run that release")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import faust
-from faust.transport.drivers.aiokafka import Consumer, Transport
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP
 
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 VERSIONS: Final = {"faust-streaming": "0.15.3", "mode-streaming": "0.7.", "aiokafka": "0.14."}
 """Distribution and the version, or its beginning, that this module was checked against."""
-
-Positions = "Callable[[], Mapping[int, int]]"
 
 
 class WrongVersionError(RuntimeError):
@@ -33,14 +31,41 @@ def require_pinned_versions() -> None:
     from importlib.metadata import version
 
     found = {name: version(name) for name in VERSIONS}
-    wrong = [f"{name} {found[name]}" for name, wanted in VERSIONS.items() if not found[name].startswith(wanted)]
+    wrong = [
+        f"{name} {found[name]}" for name, wanted in VERSIONS.items() if not found[name].startswith(wanted)
+    ]
     if wrong:
         msg = f"{', '.join(wrong)} installed, checked against {VERSIONS}: install tokenfuse[service] as released"
         raise WrongVersionError(msg)
 
 
+class ExactConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc] # Faust is untyped
+    """Ends the process when the group no longer knows this member."""
+
+    async def on_start(self) -> None:
+        """Watch the coordinator's `reset_generation` (aiokafka/consumer/group_coordinator.py).
+
+        aiokafka calls it when a heartbeat, commit, join or sync is refused, and joins again. A static member that does
+        so evicts the process that took its place, which then evicts us, and so on for ever: two that never finish.
+        """
+        await super().on_start()
+        coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001
+        reset, lost = coordinator.reset_generation, self.transport.membership_lost
+
+        def reset_generation() -> None:
+            was_member = coordinator.generation > 0 and not coordinator._closing.done()  # noqa: SLF001
+            reset()
+            if was_member and coordinator._group_instance_id is not None:  # noqa: SLF001
+                lost()
+
+        coordinator.reset_generation = reset_generation
+
+
 class ExactConsumer(Consumer):  # type: ignore[misc] # Faust is untyped
     """Starts each input partition where its state ends, not where the group's commits end."""
+
+    def _new_consumer_thread(self) -> ExactConsumerThread:
+        return ExactConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def perform_seek(self) -> None:
         """Seek the owned input partitions to their state's next offset.
@@ -63,14 +88,26 @@ class ExactConsumer(Consumer):  # type: ignore[misc] # Faust is untyped
 
 
 class ExactTransport(Transport):  # type: ignore[misc] # Faust is untyped
-    """Makes `ExactConsumer`s, which ask it for positions."""
+    """Makes `ExactConsumer`s.
+
+    Attributes:
+        positions: next offset by input partition owned.
+        membership_lost: called in the consumer's thread.
+    """
 
     Consumer = ExactConsumer
 
-    def __init__(self, app: Any, input_topic: str, positions: Callable[[], Mapping[int, int]]) -> None:
+    def __init__(
+        self,
+        app: Any,
+        input_topic: str,
+        positions: Callable[[], Mapping[int, int]],
+        membership_lost: Callable[[], None],
+    ) -> None:
         super().__init__(app.conf.broker_consumer, app)
         self.input_topic = input_topic
         self.positions = positions
+        self.membership_lost = membership_lost
 
 
 def stop_flow(app: Any) -> None:

@@ -62,7 +62,9 @@ class Ledger:
         self.restored.difference_update(dropped)
         names = dict.fromkeys((*sorted(self.restored), *dirty))
         self.restored.clear()
-        rows = tuple((self._next_key(name, offset), encode_row(offset, core.snapshot(name))) for name in names)
+        rows = tuple(
+            (self._next_key(name, offset), encode_row(offset, core.snapshot(name))) for name in names
+        )
         obsolete = (*self.foreign, *self._drop(dropped))
         self.foreign = ()
         return Cut(offset, rows, self._head(offset, dropped, core.head()), obsolete)

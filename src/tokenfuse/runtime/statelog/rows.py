@@ -129,7 +129,9 @@ def decode_head(value: bytes) -> Head:
 
 def row_digest(name: str, offset: int) -> int:
     """64 bits that stand for one version of one row; sums of them stand for a set of rows."""
-    return int.from_bytes(hashlib.blake2b(f"{offset}|{name}".encode(), digest_size=_DIGEST_BITS // 8).digest(), "big")
+    return int.from_bytes(
+        hashlib.blake2b(f"{offset}|{name}".encode(), digest_size=_DIGEST_BITS // 8).digest(), "big"
+    )
 
 
 def add_digests(total: int, change: int) -> int:

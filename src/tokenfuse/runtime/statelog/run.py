@@ -91,7 +91,7 @@ class Worker:
         self.owner = Owner(spec, self._send, self._ack, self._pulse, ready)
         interval = settings.checkpoint_seconds
         self._checkpointer = Checkpointer(self.owner, self._send, self._ack, self._pulse, interval)
-        self._app = build_app(settings, spec, traits, self.owner.positions)
+        self._app = build_app(settings, spec, traits, self.owner.positions, self._membership_lost)
         self._table = internals.checkpoint_table(
             self._app, spec.checkpoint_topic, spec.partitions, self._on_recover
         )
@@ -157,6 +157,9 @@ class Worker:
             # Faust waits for its callbacks with asyncio.wait, which swallows what they raise, and goes on.
             log.exception("recovery failed", role=self._spec.role)
             die(ExitReason.RECOVERY_FAILED, role=self._spec.role, error=repr(error))
+
+    def _membership_lost(self) -> None:
+        die(ExitReason.MEMBERSHIP_LOST, role=self._spec.role)
 
     def _ack(self, message: Any) -> None:
         internals.ack(self._app, message)
