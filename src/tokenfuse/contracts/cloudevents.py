@@ -36,6 +36,17 @@ def is_cloudevent(headers: Headers) -> bool:
     )
 
 
+def is_plain_json(headers: Headers) -> bool:
+    """Whether the value is the event itself: no CloudEvent, or one in binary mode that `data_of` would not refuse."""
+    for name, value in headers:
+        if name == "ce_specversion":
+            if value != b"1.0":
+                return False
+        elif name.lower() == "content-type" and value != b"application/json":
+            return False  # structured mode, or to be looked at closely
+    return True
+
+
 def data_of(document: Any, headers: Headers) -> Any:
     """The event that a CloudEvent carries; `id` and `time` of the envelope fill in where the event has none.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from msgspec import Struct
 
 
-class Call(Struct, frozen=True, kw_only=True, gc=False):
-    """One attempt of one model call after decoding, normalising and pricing.
+class Call(Struct, frozen=True, gc=False):
+    """One attempt of one model call after decoding, normalising and pricing. Construct it by keywords, but in `normalise`.
 
     Attributes:
         further: values of the further axes that settings name, in their order.

@@ -88,7 +88,7 @@ class NotCanonicalError(Exception):
 
 
 def _canonical(value: bytes | None, headers: Headers) -> CostEvent:
-    if not value or len(value) > EVENT_BYTES_MAX or (headers and cloudevents.is_cloudevent(headers)):
+    if not value or len(value) > EVENT_BYTES_MAX or (headers and not cloudevents.is_plain_json(headers)):
         raise NotCanonicalError
     if not value.isascii():
         value.decode()  # msgspec does not look at the text of fields that it skips

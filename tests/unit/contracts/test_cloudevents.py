@@ -127,3 +127,18 @@ def test_binary_data_of_another_media_type_are_refused():
 
 def test_ordinary_headers_are_no_cloudevent():
     assert not ours.is_cloudevent([("content-type", b"application/json"), ("traceparent", b"00-x")])
+
+
+@pytest.mark.parametrize(
+    ("headers", "plain"),
+    [
+        ([], True),
+        ([("ce_specversion", b"1.0"), ("ce_id", b"x"), ("content-type", b"application/json")], True),
+        ([("traceparent", b"00-x")], True),
+        ([("ce_specversion", b"0.3")], False),
+        ([("content-type", b"application/cloudevents+json")], False),
+        ([("ce_specversion", b"1.0"), ("Content-Type", b"application/avro")], False),
+    ],
+)
+def test_only_what_needs_no_second_look_is_plain(headers, plain):
+    assert ours.is_plain_json(headers) is plain
