@@ -232,7 +232,7 @@ class Chaos:
     async def _usurp(self, name: str, place: str) -> None:
         """Stop a worker (at a place of its checkpoint, if it comes there), start another of the same name, let both live."""
         if place:
-            wish = self.cluster.directory / f"{name}.stop-{place}"
+            wish = self.cluster.directory / f"{self.cluster.workers[name].pid}.stop-{place}"
             wish.touch()
             with contextlib.suppress(AssertionError):  # a checkpoint without tombstones never comes there
                 await self.cluster.eventually(lambda: self.cluster.stopped(name), "stopped itself", 3)

@@ -1,7 +1,7 @@
 """A worker process with a toy core for the tests of the state log: exact sums, rows that expire, outputs by offset.
 
 Run as a script: `statelog_worker.py DIRECTORY NAME`, configuration in DIRECTORY/config.json. It dumps what it owns to
-DIRECTORY/NAME.json. Where DIRECTORY/NAME.stop-<place> exists it stops itself (SIGSTOP) at that place of a checkpoint.
+DIRECTORY/NAME.json. Where DIRECTORY/<pid>.stop-<place> exists it stops itself (SIGSTOP) at that place of a checkpoint.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tokenfuse.runtime.settings import Settings
 from tokenfuse.runtime.statelog.checkpoint import Checkpointer
 from tokenfuse.runtime.statelog.core import Output
 from tokenfuse.runtime.statelog.owner import Owner, StateLogSpec
-from tokenfuse.runtime.statelog.run import run_statelog
+from tokenfuse.runtime.statelog.run import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -123,15 +123,15 @@ class SumsFactory:
         return core
 
 
-def stop_myself_at(place: str, directory: Path, name: str) -> None:
+def stop_myself_at(place: str, directory: Path) -> None:
     """SIGSTOP, if the test asked for it: it continues us when another worker has taken over."""
-    wish = directory / f"{name}.stop-{place}"
+    wish = directory / f"{os.getpid()}.stop-{place}"
     if wish.exists():
         wish.unlink()
         os.kill(os.getpid(), signal.SIGSTOP)
 
 
-def install_stops(directory: Path, name: str) -> None:
+def install_stops(directory: Path) -> None:
     """Become a zombie between the check of the pulse and the writes of a checkpoint: the worst moment."""
     send_rows = Checkpointer._send_rows
 
@@ -139,7 +139,7 @@ def install_stops(directory: Path, name: str) -> None:
         rows = list(rows)
         kind = "tombstones" if rows and rows[0][2] is None else "head" if b"|head" in rows[0][1] else "rows"
         self._pulse.check()
-        stop_myself_at(kind, directory, name)
+        stop_myself_at(kind, directory)
         self._pulse._last = time.monotonic()  # as if the stop had come after the check
         await send_rows(self, rows)
 
@@ -176,17 +176,13 @@ async def main(directory: Path, name: str) -> None:
         partitions=config["partitions"],
         factory=SumsFactory(f"{run}.output"),
     )
-    install_stops(directory, name)
+    install_stops(directory)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    dumps: list[asyncio.Task[None]] = []
-
-    def started(owner: Owner) -> None:
-        dumps.append(asyncio.create_task(dump(owner, directory / f"{name}.json")))
-
-    await run_statelog(settings, spec, stop, lambda ready: print("READY", ready, flush=True), started)
-    for task in dumps:
-        task.cancel()
+    worker = await prepare(settings, spec, lambda ready: print("READY", ready, flush=True))
+    dumping = asyncio.create_task(dump(worker.owner, directory / f"{name}.json"))
+    await worker.run(stop)
+    dumping.cancel()
 
 
 if __name__ == "__main__":

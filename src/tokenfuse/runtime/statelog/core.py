@@ -38,7 +38,9 @@ class PartitionCore(Protocol):
         """Take one message; offsets come without a hole.
 
         Raises:
-            UnreadableError: written by a newer release. The process ends, as with any other exception.
+            UnreadableError: written by a newer release.
+            InputGapError: what the message says does not follow from the one before it.
+            Exception: any other, like these two, ends the process.
         """
         ...
 
@@ -77,3 +79,7 @@ class CoreFactory(Protocol):
 
 class UnreadableError(RuntimeError):
     """A message or checkpoint that this release cannot read: run the newer release that wrote it."""
+
+
+class InputGapError(RuntimeError):
+    """A message that leaves a hole behind the last one, by its content: what is missing must be recovered, not guessed."""

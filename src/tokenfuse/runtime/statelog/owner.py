@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from tokenfuse.runtime import metrics
-from tokenfuse.runtime.statelog.core import UnreadableError
+from tokenfuse.runtime.statelog.core import InputGapError, UnreadableError
 from tokenfuse.runtime.statelog.exits import ExitReason, die
 from tokenfuse.runtime.statelog.ledger import Ledger
 from tokenfuse.runtime.statelog.partition import Partition
@@ -24,7 +24,7 @@ from tokenfuse.runtime.statelog.recovery import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from tokenfuse.runtime.statelog.core import CoreFactory, PartitionCore
+    from tokenfuse.runtime.statelog.core import CoreFactory, Output, PartitionCore
     from tokenfuse.runtime.statelog.partition import Send
     from tokenfuse.runtime.statelog.watchdog import Pulse
 
@@ -79,6 +79,11 @@ class Owner:
         """The core of a partition, if this process owns it now."""
         owned = self.partitions.get(partition)
         return owned.core if owned else None
+
+    async def say(self, partition: int, outputs: Callable[[PartitionCore], Iterable[Output]]) -> None:
+        """Send what follows from a core's state as it stands, in one order with what follows from its messages."""
+        if owned := self.partitions.get(partition):
+            await owned.say(outputs, self._guarded_send)
 
     def positions(self) -> dict[int, int]:
         """Next offset by input partition."""
@@ -138,7 +143,6 @@ class Owner:
             return  # fetched for an earlier assignment: neither ours to apply nor to ack
         if message.offset < partition.next_offset:
             self._ack(message)  # in the checkpoint already
-            metrics.BLOCKS_TOTAL.labels("skipped").inc()
         elif message.offset > partition.next_offset:
             # Faust lost something on the way, or it expired. Seeking back from here is ignored by Faust's fetcher,
             # so recovery in a new process does it.
@@ -151,13 +155,14 @@ class Owner:
             await partition.apply(message, time.monotonic(), self._guarded_send)
         except UnreadableError as error:
             self._die(ExitReason.NEWER_FORMAT, message, error=str(error))
+        except InputGapError as error:
+            self._die(ExitReason.INPUT_GAP, message, error=str(error))
         except Exception as error:
             # Faust would ack the message and go on without it.
             log.exception("core failed", role=self.spec.role)
             self._die(ExitReason.CORE_FAILED, message, error=repr(error))
-        metrics.BLOCKS_TOTAL.labels("applied").inc()
 
-    async def _guarded_send(self, output: Any) -> Any:
+    async def _guarded_send(self, output: Output) -> Any:
         try:
             return await self._send(output)
         except Exception as error:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from tokenfuse.runtime.statelog.core import Output, PartitionCore
     from tokenfuse.runtime.statelog.ledger import Cut, Ledger
@@ -50,6 +50,12 @@ class Partition:
             message.value = None  # kept until the checkpoint for its ack only
             self.unsettled.append(message)
             for output in outputs:
+                self._sent.append(await send(output))
+
+    async def say(self, outputs: Callable[[PartitionCore], Iterable[Output]], send: Send) -> None:
+        """Send what follows from the state between two messages."""
+        async with self._lock:
+            for output in outputs(self.core):
                 self._sent.append(await send(output))
 
     async def cut(self) -> tuple[Cut, list[Awaitable[Any]]]:

@@ -35,21 +35,11 @@ class TopicsNotReadyError(RuntimeError):
     """A topic is missing or has the wrong number of partitions: what to run."""
 
 
-async def run_statelog(
-    settings: Settings,
-    spec: StateLogSpec,
-    stop: asyncio.Event,
-    ready: Callable[[bool], None],
-    started: Callable[[Owner], None] = lambda _: None,
-) -> None:
-    """Run a worker until `stop` is set; it writes a last checkpoint before it returns.
-
-    Works beside other workers and roles in one event loop. Where its state could be wrong it ends the whole process
-    with an exit code of `ExitReason`.
+async def prepare(settings: Settings, spec: StateLogSpec, ready: Callable[[bool], None]) -> Worker:
+    """A worker for this broker, with everything checked that can be before it joins its group.
 
     Args:
         ready: called with True when the partitions are recovered, with False while they are being moved.
-        started: is given the owner, whose cores others may look at.
 
     Raises:
         KafkaError: the broker cannot be reached.
@@ -59,9 +49,7 @@ async def run_statelog(
     internals.require_pinned_versions()
     traits = await probe_traits(kafka.bootstrap_servers(settings), **kafka.security(settings))
     await _check_topics(settings, spec)
-    worker = Worker(settings, spec, traits, ready)
-    started(worker.owner)
-    await worker.run(stop)
+    return Worker(settings, spec, traits, ready)
 
 
 async def _check_topics(settings: Settings, spec: StateLogSpec) -> None:
@@ -81,7 +69,11 @@ async def _check_topics(settings: Settings, spec: StateLogSpec) -> None:
 
 
 class Worker:
-    """Ties an owner, its checkpoints and its watchdog to a Faust app."""
+    """Ties an owner, its checkpoints and its watchdog to a Faust app.
+
+    Works beside other workers and roles in one event loop. Where its state could be wrong it ends the whole process
+    with an exit code of `ExitReason`.
+    """
 
     def __init__(
         self, settings: Settings, spec: StateLogSpec, traits: BrokerTraits, ready: Callable[[bool], None]
@@ -102,7 +94,7 @@ class Worker:
         )
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop`."""
+        """Until `stop` is set; a last checkpoint is written before this returns."""
         async with asyncio.TaskGroup() as group:
             waits = [group.create_task(stop.wait()), group.create_task(internals.crashed(self._app))]
             loops = [

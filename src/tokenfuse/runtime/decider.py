@@ -1,0 +1,164 @@
+"""DECIDER: `tokenfuse.signals` in; alerts, kill switches and control blocks out. The decisions are in `decide.decider`.
+
+Beside it run the command forwarder, the rules poller and the switch repair, each until `stop`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from tokenfuse.contracts.alert import Alert, encode_alert
+from tokenfuse.contracts.block import Control, encode_block
+from tokenfuse.contracts.killswitch import GENERATION_HEADER, encode_switch
+from tokenfuse.contracts.signal import decode_signal
+from tokenfuse.contracts.topics import ALERTS, DECIDER_CHECKPOINT, DELTAS, KILLSWITCH, SIGNALS
+from tokenfuse.decide.decider import DeciderCore, Outputs, Reason, SwitchChange
+from tokenfuse.decide.decider.state import UnknownSnapshotError
+from tokenfuse.runtime import metrics
+from tokenfuse.runtime.command_forwarder import CommandForwarder
+from tokenfuse.runtime.rules_poller import RulesPoller
+from tokenfuse.runtime.statelog.core import Output, UnreadableError
+from tokenfuse.runtime.statelog.owner import Owner, StateLogSpec
+from tokenfuse.runtime.statelog.run import prepare
+from tokenfuse.runtime.switch_repair import SwitchRepair
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from tokenfuse.runtime.settings import Settings
+
+GROUP: Final = "tokenfuse.decider"
+ROW: Final = "state"
+
+log = structlog.get_logger(__name__)
+
+
+async def run_decider(settings: Settings, stop: asyncio.Event, ready: Callable[[bool], None]) -> None:
+    """Decide until `stop` is set. A second decider stands by: the input has one partition.
+
+    Args:
+        ready: told True while this process has joined and what it was given is recovered.
+
+    Raises:
+        KafkaError: the broker cannot be reached.
+        TopicsNotReadyError: a topic is missing or has the wrong number of partitions.
+    """
+    worker = await prepare(settings, decider_spec(settings), ready)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(worker.run(stop), name="decider")
+        group.create_task(CommandForwarder(settings).run(stop), name="command-forwarder")
+        group.create_task(
+            RulesPoller(settings, lambda: deciding(worker.owner)).run(stop), name="rules-poller"
+        )
+        group.create_task(SwitchRepair(settings, worker.owner).run(stop), name="switch-repair")
+
+
+def deciding(owner: Owner) -> DeciderCore | None:
+    """The decider, if it is this process that decides now."""
+    partition = owner.core(0)
+    return partition.core if isinstance(partition, DeciderPartition) else None
+
+
+def decider_spec(settings: Settings) -> StateLogSpec:
+    """The state log of the decider."""
+    return StateLogSpec(
+        role="decider",
+        group=settings.topic(GROUP),
+        input_topic=settings.topic(SIGNALS),
+        checkpoint_topic=settings.topic(DECIDER_CHECKPOINT),
+        partitions=1,
+        factory=DeciderFactory(settings),
+    )
+
+
+class DeciderFactory:
+    """Makes `DeciderPartition`s."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._deltas_partitions = settings.deltas_partitions
+        self._topics = Topics(settings)
+
+    def empty(self, partition: int) -> DeciderPartition:  # noqa: ARG002 - there is one
+        """The decider from the beginning of the signals on."""
+        return DeciderPartition(DeciderCore(self._deltas_partitions), self._topics)
+
+    def restore(self, partition: int, head: bytes, rows: Mapping[str, bytes]) -> DeciderPartition:  # noqa: ARG002
+        """The decider from a checkpoint on."""
+        try:
+            return DeciderPartition(DeciderCore.restore(rows[ROW], self._deltas_partitions), self._topics)
+        except UnknownSnapshotError as error:
+            raise UnreadableError(str(error)) from error
+
+
+class Topics:
+    """Where the decider's messages go, and how they are written."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._alerts = settings.topic(ALERTS)
+        self._killswitch = settings.topic(KILLSWITCH)
+        self._deltas = settings.topic(DELTAS)
+        self._deltas_partitions = settings.deltas_partitions
+
+    def alert(self, alert: Alert) -> Output:
+        """One transition of one alert."""
+        return Output(self._alerts, alert.fingerprint.encode(), encode_alert(alert), 0)
+
+    def switch(self, change: SwitchChange) -> Output:
+        """A switch, its tombstone, or the heartbeat."""
+        value = None if change.value is None else encode_switch(change.value)
+        headers = ((GENERATION_HEADER, str(change.generation).encode()),)
+        return Output(self._killswitch, change.key.encode(), value, 0, headers)
+
+    def control(self, control: Control) -> Iterator[Output]:
+        """One control block, into every partition: it is in force at one point of each log."""
+        block = encode_block(control)
+        for partition in range(self._deltas_partitions):
+            yield Output(self._deltas, str(partition).encode(), block, partition)
+
+
+class DeciderPartition:
+    """`DeciderCore` between bytes and bytes. Its state is one row."""
+
+    def __init__(self, core: DeciderCore, topics: Topics) -> None:
+        self.core = core
+        self.topics = topics
+        self._dirty = True
+
+    def apply(self, offset: int, value: bytes) -> Sequence[Output]:
+        """One signal."""
+        out = self.core.apply(offset, decode_signal(value))
+        self._dirty = True
+        self._note(out)
+        return [
+            # Switches first: they stop the spending, the rest explains it.
+            *map(self.topics.switch, out.switches),
+            *map(self.topics.alert, out.alerts),
+            *(output for control in out.controls for output in self.topics.control(control)),
+        ]
+
+    def _note(self, out: Outputs) -> None:
+        for refusal in out.refused:
+            metrics.REFUSED_TOTAL.labels(refusal.reason.value).inc()
+            if refusal.reason is not Reason.REPLAYED:
+                log.warning("refused", reason=refusal.reason.value, detail=refusal.detail)
+        metrics.KILLSWITCH_ACTIVE.set(len(self.core.engaged()))
+
+    def dirty_rows(self) -> Sequence[str]:
+        """The one row, after any signal."""
+        return [ROW] if self._dirty else []
+
+    def dropped_rows(self) -> Sequence[str]:
+        """None ever."""
+        return []
+
+    def snapshot(self, row: str) -> bytes:  # noqa: ARG002 - there is one
+        """The whole state."""
+        self._dirty = False
+        return self.core.snapshot()
+
+    def head(self) -> bytes:
+        """Nothing beside the row."""
+        return b""
