@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 from tests.support.receivers import CHANNEL, CHANNEL_ID, HANG, LOST, TOKEN, SlackServer
 from tests.unit.notify.alerts import alert, overlong
 
+from tokenfuse.contracts.clock import to_rfc3339
 from tokenfuse.notify import slack as slack_module
 from tokenfuse.notify.contract import Delivered, DeliveryRecord, Failed, Reason, Retry, record_of
 from tokenfuse.notify.slack import SlackNotifier
@@ -77,6 +78,33 @@ async def test_a_post_whose_answer_was_lost_is_not_repeated(slack):
     assert (await sender.send(alert(1), None)).reason is Reason.NETWORK_ERROR
     assert isinstance(await sender.send(alert(1), None), Delivered)
     assert len(slack.messages) == 1
+
+
+@pytest.mark.parametrize(("status", "reason"), [(500, Reason.SERVER_ERROR), (429, Reason.RATE_LIMITED)])
+async def test_nothing_is_posted_while_it_cannot_be_known_whether_it_was_posted_before(slack, status, reason):
+    await notifier(slack).send(alert(1), None)
+    slack.history_answers.append(status)
+    sender = notifier(slack)
+
+    assert (await sender.send(alert(1), None)).reason is reason
+    assert isinstance(await sender.send(alert(1), None), Delivered)
+    assert len(slack.messages) == 1
+
+
+@pytest.mark.parametrize("days", [0.01, 1, 20])
+async def test_the_message_of_a_long_incident_is_found_in_a_busy_channel(slack, days):
+    started_ms = int((time.time() - days * 86_400) * 1000)
+    incident = alert(1, starts_at=to_rfc3339(started_ms))
+    await notifier(slack).send(incident, None)
+    slack.messages[0]["ts"] = f"{started_ms / 1000 + 60:.6f}"
+    for chatter in range(700):
+        slack.messages.append(
+            {"type": "message", "ts": f"{time.time() - 60 + chatter / 1e4:.6f}", "text": "chatter"}
+        )
+    slack.messages = slack.messages if days > 0.1 else slack.messages[:401]
+    await notifier(slack).send(incident, None)
+
+    assert len(slack.calls("chat.postMessage")) == 1
 
 
 async def test_a_message_that_someone_deleted_is_posted_again(slack):

@@ -122,6 +122,7 @@ class SlackServer(Receiver):
 
     Attributes:
         messages: the channel as a person sees it, oldest first.
+        history_answers: statuses for the next calls of conversations.history.
         scopes: take `channels:history` or `channels:read` away to see what happens without.
     """
 
@@ -134,6 +135,7 @@ class SlackServer(Receiver):
         self.channel_id = CHANNEL_ID
         self.scopes = {"chat:write", "channels:history", "channels:read"}
         self.members = True
+        self.history_answers: deque[int] = deque()
         self.messages: list[dict[str, Any]] = []
 
     @property
@@ -188,6 +190,8 @@ class SlackServer(Receiver):
         )
 
     async def _history(self, request: web.Request) -> web.Response:
+        if self.history_answers:
+            return web.Response(status=self.history_answers.popleft(), headers={"Retry-After": "11"})
         body = await _body(request)
         error = self._denied(request, "channels:history") or self._channel_error(body, by_name=False)
         if error:

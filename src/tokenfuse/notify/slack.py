@@ -37,6 +37,8 @@ HISTORY_LIMIT: Final = (
     200  # https://docs.slack.dev/reference/methods/conversations.history/ recommends no more
 )
 HISTORY_SECONDS_MAX: Final = 7 * 86_400
+HISTORY_NEAR_SECONDS: Final = 7200
+"""Slack pages from the newest message on, and ours is as old as its incident: so first it looks where it should be."""
 HISTORY_MARGIN_SECONDS: Final = 900
 """Event time of the breach and Slack's clock at the post differ: event clocks, lateness, detection."""
 CHANNEL_PAGES_MAX: Final = 10
@@ -145,25 +147,21 @@ class SlackNotifier:
         return None
 
     async def _history(self, channel: str, incident: Alert) -> AsyncIterator[dict[str, Any]]:
-        now = self._now()
-        started = from_rfc3339(incident.starts_at) / 1000 - HISTORY_MARGIN_SECONDS
-        oldest = max(min(started, now - HISTORY_MARGIN_SECONDS), now - HISTORY_SECONDS_MAX)
-        # Without `latest` Slack pages from the oldest on; the message we seek is among the newest.
-        cursor = None
-        for _ in range(HISTORY_PAGES_MAX):
-            answer = await self._client.conversations_history(
-                channel=channel,
-                include_all_metadata=True,
-                limit=HISTORY_LIMIT,
-                cursor=cursor,
-                oldest=f"{oldest:.6f}",
-                latest=f"{now + HISTORY_MARGIN_SECONDS:.6f}",
-            )
-            for message in answer.get("messages") or ():
-                yield message
-            cursor = _next_cursor(answer)
-            if cursor is None:
-                return
+        for oldest, latest in _windows(from_rfc3339(incident.starts_at) / 1000, self._now()):
+            cursor = None
+            for _ in range(HISTORY_PAGES_MAX):
+                answer = await self._client.conversations_history(
+                    channel=channel,
+                    include_all_metadata=True,
+                    limit=HISTORY_LIMIT,
+                    cursor=cursor,
+                    oldest=f"{oldest:.6f}",
+                    latest=f"{latest:.6f}",
+                )
+                for message in answer.get("messages") or ():
+                    yield message
+                if (cursor := _next_cursor(answer)) is None:
+                    break
 
     async def _find_channel(self) -> str:
         """The channel's id; its name where Slack does not tell: then the first post does."""
@@ -215,6 +213,13 @@ def _client(token: str, base_url: str) -> AsyncWebClient:
     ):  # the client takes the proxy of the environment, but not no_proxy
         client.proxy = None
     return client
+
+
+def _windows(started: float, now: float) -> list[tuple[float, float]]:
+    """Where to look, in seconds: around the beginning of the incident, then, where that is long ago, up to now."""
+    oldest = min(started, now) - HISTORY_MARGIN_SECONDS
+    near, end = started + HISTORY_NEAR_SECONDS, now + HISTORY_MARGIN_SECONDS
+    return [(oldest, min(near, end))] + ([(max(near, now - HISTORY_SECONDS_MAX), end)] if near < end else [])
 
 
 def _is_channel_id(channel: str) -> bool:
