@@ -23,14 +23,14 @@ from typing import Any, Final, Self
 
 import msgspec
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, UnknownError
+from aiokafka.errors import MessageSizeTooLargeError, UnknownError
 from msgspec import Struct
 
 from tokenfuse.contracts.clock import to_rfc3339
 from tokenfuse.contracts.cloudevents import EVENT_TYPE, to_binary
 from tokenfuse.contracts.event import CostEvent, InvariantError, encode_event
 from tokenfuse.contracts.topics import EVENT_BYTES_MAX, EVENTS
-from tokenfuse.gateway.reader import ReadAgainError, partitions_of
+from tokenfuse.gateway.reader import partitions_of
 
 QUEUE_EVENTS_MAX: Final = 10_000
 BATCH_EVENTS_MAX: Final = 1_000
@@ -39,6 +39,7 @@ REQUEST_TIMEOUT_MS: Final = 10_000
 BACKOFF_SECONDS_MAX: Final = 10.0
 LOG_EVERY_SECONDS: Final = 60.0
 CLOSE_SECONDS: Final = 5.0
+GOODBYE_SECONDS: Final = 0.5
 
 log = logging.getLogger(__name__)
 
@@ -116,9 +117,10 @@ class Publisher:
         if self._task is not None:
             self._wake.set()
             await asyncio.wait({self._task}, timeout=timeout_seconds)
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            # The first cancellation ends the sending, the second a client that waits for a broker to say goodbye to.
+            for _ in range(2):
+                self._task.cancel()
+                await asyncio.wait({self._task}, timeout=GOODBYE_SECONDS)
             self._task = None
         while self._queue:
             self._drop(DropReason.CLOSED, self._queue.popleft().value)
@@ -155,11 +157,13 @@ class Publisher:
             return self._drop(DropReason.QUEUE_FULL, message.value)
         self._queue.append(message)
         if self._loop is not None and not self._wake.is_set():
-            self._loop.call_soon_threadsafe(self._wake.set)
+            with contextlib.suppress(RuntimeError):  # the loop has ended: `close` counts what is left
+                self._loop.call_soon_threadsafe(self._wake.set)
         return True
 
     def _message(self, event: CostEvent) -> Message:
-        value, headers = encode_event(event), []
+        value = encode_event(event)
+        headers: list[tuple[str, bytes]] = []
         if self._source is not None:
             attributes = {"id": event.id, "source": self._source, "type": EVENT_TYPE, "subject": event.tenant}
             headers, value = to_binary(value, attributes)
@@ -184,7 +188,8 @@ class Publisher:
                     while self._open or self._queue:
                         await self._send_queued(producer)
                         tries = 0
-            except (KafkaError, ReadAgainError, OSError) as error:
+            except Exception as error:
+                # Events that were taken are not given up, whatever it is: a full queue says so by itself.
                 if tries == 0:
                     log.warning("cost events wait, retrying for ever: %s", error or repr(error))
                 await asyncio.sleep(min(BACKOFF_SECONDS_MAX, 0.25 * 2**tries))
@@ -211,32 +216,31 @@ class Publisher:
             return
         batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_EVENTS_MAX))]
         self._in_flight = len(batch)
-        unsent = list(batch)
+        cut_off: BaseException = asyncio.CancelledError()
+        failed = dict.fromkeys(range(len(batch)), cut_off)
         try:
-            results = await asyncio.gather(
-                *(self._send(producer, each) for each in batch), return_exceptions=True
-            )
-            unsent = [
-                each for each, result in zip(batch, results, strict=True) if self._is_unsent(each, result)
-            ]
+            sends = (self._send(producer, each) for each in batch)
+            results = await asyncio.gather(*sends, return_exceptions=True)
+            failed = {
+                n: error for n, error in enumerate(results) if error and self._is_unsent(batch[n], error)
+            }
+            self.sent += results.count(None)
         finally:
-            self._queue.extendleft(reversed(unsent))
+            self._queue.extendleft(batch[n] for n in sorted(failed, reverse=True))
             self._in_flight = 0
-        if unsent:
-            raise next(result for result in results if isinstance(result, BaseException))
+        for error in failed.values():
+            raise error
 
     async def _send(self, producer: AIOKafkaProducer, message: Message) -> None:
         await producer.send_and_wait(
             self._topic, message.value, key=message.key, headers=list(message.headers)
         )
 
-    def _is_unsent(self, message: Message, result: BaseException | None) -> bool:
-        if isinstance(result, MessageSizeTooLargeError):
-            self._drop(DropReason.TOO_LARGE, message.value)
-        elif result is None:
-            self.sent += 1
-        else:
+    def _is_unsent(self, message: Message, error: BaseException) -> bool:
+        """Whether it is worth another try."""
+        if not isinstance(error, MessageSizeTooLargeError):
             return True
+        self._drop(DropReason.TOO_LARGE, message.value)
         return False
 
 
@@ -250,7 +254,6 @@ async def _started(
         linger_ms=LINGER_MS,
         request_timeout_ms=REQUEST_TIMEOUT_MS,
         max_request_size=2 * EVENT_BYTES_MAX,
-        compression_type="gzip",
     )
     stack.push_async_callback(producer.stop)
     await producer.start()
