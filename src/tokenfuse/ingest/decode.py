@@ -76,7 +76,7 @@ def to_events(value: bytes | None, headers: Headers) -> list[CostEvent]:
     if not value:
         raise RefusedError(Reason.EMPTY, "", "no bytes; a tombstone has no meaning on this topic")
     if len(value) > EVENT_BYTES_MAX:
-        raise RefusedError(Reason.TOO_LARGE, "", f"{len(value)} bytes; at most {EVENT_BYTES_MAX} are taken")
+        raise RefusedError(Reason.TOO_LARGE, "", f"over {EVENT_BYTES_MAX} bytes, the most that is taken")
     try:
         return [_canonical(value, headers)]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, NotCanonicalError):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cached_property
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
@@ -58,11 +60,9 @@ class PriceBook:
         self._entries: dict[tuple[Any, ...], Entry] = {}
         self._providers: list[Provider] | None = None
 
-    @property
+    @cached_property
     def version(self) -> str:
         """The data that prices come from, e.g. `genai-prices-0.2.3+1`; the last part is the catalogue's version."""
-        from importlib.metadata import version
-
         return f"genai-prices-{version('genai-prices')}+{self._catalogue.version}"
 
     def entry(self, event: CostEvent | Replaces, at_ms: int) -> Entry:

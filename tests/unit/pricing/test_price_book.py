@@ -14,7 +14,9 @@ from tokenfuse.pricing.book import PriceBook
 BOOK = PriceBook()
 AT = datetime(2026, 3, 4, 5, 6, tzinfo=UTC)
 AT_MS = int(AT.timestamp()) * 1000
-MODELS = [(p.id, m.id) for p in providers for m in p.models if p.find_model(m.id)]  # some ids do not match themselves
+MODELS = [
+    (p.id, m.id) for p in providers for m in p.models if p.find_model(m.id)
+]  # some ids do not match themselves
 
 
 def event(**changes) -> CostEvent:
@@ -39,7 +41,9 @@ def theirs(e: CostEvent, context: dict[str, str] | None = None, at: datetime = A
 @st.composite
 def calls(draw) -> CostEvent:
     provider, model = draw(st.sampled_from(MODELS))
-    input_tokens = draw(st.one_of(st.integers(0, 300_000), st.integers(0, 10**9), st.sampled_from([200_000, 200_001])))
+    input_tokens = draw(
+        st.one_of(st.integers(0, 300_000), st.integers(0, 10**9), st.sampled_from([200_000, 200_001]))
+    )
     output_tokens = draw(st.integers(0, 200_000))
     read = draw(st.integers(0, input_tokens))
     return event(
@@ -68,7 +72,9 @@ def test_every_model_and_token_mix_costs_what_genai_prices_says(call):
 
 @pytest.mark.parametrize("tier", ["flex", "priority", "default"])
 def test_the_service_tier_chooses_the_price(tier):
-    call = event(provider="openai", model="gpt-5", input_tokens=1000, output_tokens=10, labels={"service_tier": tier})
+    call = event(
+        provider="openai", model="gpt-5", input_tokens=1000, output_tokens=10, labels={"service_tier": tier}
+    )
     assert BOOK.price(call, AT_MS).cost_nanousd == theirs(call, {"service_tier": tier})
 
 
@@ -124,7 +130,10 @@ def test_what_the_producer_says_wins_even_zero():
 def test_a_cost_of_many_digits_is_rounded_once():
     usd = Decimal("0.00000000049999999999999999999999999999999999999999")
     assert BOOK.price(event(cost_usd=usd), AT_MS).cost_nanousd == 0
-    assert BOOK.price(event(cost_usd=Decimal("0.0000000014999999999999999999999999999999")), AT_MS).cost_nanousd == 1
+    assert (
+        BOOK.price(event(cost_usd=Decimal("0.0000000014999999999999999999999999999999")), AT_MS).cost_nanousd
+        == 1
+    )
 
 
 def test_an_answer_from_the_own_cache_costs_nothing_unless_the_producer_says_so():
@@ -135,7 +144,12 @@ def test_an_answer_from_the_own_cache_costs_nothing_unless_the_producer_says_so(
 
 @pytest.mark.parametrize(
     ("model", "provider"),
-    [("gpt-4o", "openai"), ("claude-sonnet-4-5", "anthropic"), ("gemini-2.5-pro", "google"), ("in-house-7", None)],
+    [
+        ("gpt-4o", "openai"),
+        ("claude-sonnet-4-5", "anthropic"),
+        ("gemini-2.5-pro", "google"),
+        ("in-house-7", None),
+    ],
 )
 def test_the_provider_is_inferred_from_the_model(model, provider):
     assert BOOK.entry(event(model=model), AT_MS).provider == provider
