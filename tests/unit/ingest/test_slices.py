@@ -147,6 +147,28 @@ def test_a_cutter_rebuilt_from_ids_cuts_the_same_bytes(values, data) -> None:
     assert again[0].letters == again[1].letters
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.lists(one_event, min_size=2, max_size=20), st.data())
+def test_a_cutter_that_remembers_records_counts_no_duplicate_of_them(values, data) -> None:
+    """Where the ids expired, the events themselves are read again."""
+    log = records(*values)
+    whole, again = cutter(), cutter()
+    run(whole, log)
+    for start in range(0, len(log), 7):
+        again.remember(log[start : start + 7])
+    copies = records(*values, start=len(log))
+    by_offset = {record.offset: record for record in [*log, *copies]}
+
+    results = []
+    for target in (whole, again):
+        draft = target.draft(copies)
+        results.append(target.cut(draft, {offset: by_offset[offset] for offset in draft.wanted}))
+
+    assert (again.position, again.record_ms) == (whole.position, whole.record_ms)
+    assert results[0].counts == results[1].counts
+    assert sums_of(results[0].blocks) == sums_of(results[1].blocks)
+
+
 def test_cutting_changes_nothing_until_the_slice_is_out() -> None:
     target, log = cutter(), records(event("a"), event("b"))
 
