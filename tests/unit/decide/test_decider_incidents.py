@@ -176,6 +176,30 @@ def test_a_small_alert_does_not_hide_a_large_one_by_claiming_more_dollars_than_i
     assert scopes(story.pages()) == [{"tenant": "acme"}]
 
 
+def test_an_alert_that_stops_traffic_is_told_although_a_spike_was_told_before() -> None:
+    story = Story([killer(), spike("features", axis="feature"), spike("all", axis="global"), TENANTS])
+    story.verdict("features", "feature=chat", usd=50.0, contributors=(part("tenant", "acme", 50.0),))
+    story.verdict(
+        "all", "", usd=49.0, contributors=(part("tenant", "acme", 49.0), part("feature", "chat", 49.0))
+    )
+    story.verdict("tenants", ACME, usd=48.0, contributors=(part("feature", "chat", 48.0),))
+    story.wait(60)
+    story.verdict("killer", ACME, usd=0.1, contributors=(part("feature", "chat", 50.0),))
+
+    assert [page.rule for page in story.pages()] == ["killer"]
+
+
+def test_many_users_that_were_stopped_are_one_page_of_their_tenant() -> None:
+    story = Story([killer("user-cap", axis="user"), TENANTS])
+    story.verdict("tenants", ACME, usd=50.0)
+    story.wait(10)
+    for n in range(20):
+        story.verdict("user-cap", f"user=u{n}", contributors=(part("tenant", "acme", 11.0),))
+
+    assert [page.rule for page in story.pages()] == ["tenants"]
+    assert len(story.core.engaged()) == 20
+
+
 def test_children_that_still_breach_are_promoted_after_their_parent_resolved() -> None:
     story = incident()
     story.wait(10)

@@ -46,7 +46,7 @@ PROMPT = (DriverPart("prompt", 8_200_000_000), DriverPart("volume", 800_000_000)
             cap(window="month", resolution="warn", severity="ticket"), "tenant=acme",
             {"usd": 0.004, "starts_ms": START_MS - 86_400_000},
             "Tenant acme has spent $10.00, over its monthly budget threshold of $10.00 since 2025-11-23 16:00 UTC; "
-            "$0.0040 above it so far; driver: more calls; nothing was stopped.",
+            "$0.0040 above it so far; driver: more calls; this rule stops nothing.",
             id="a budget threshold, found a day late",
         ),
         pytest.param(
@@ -60,26 +60,26 @@ PROMPT = (DriverPart("prompt", 8_200_000_000), DriverPart("volume", 800_000_000)
             spike(pane="1d"), "tenant=acme",
             {"value": 5.23, "threshold": 3.0, "usd": 1234.5, "excess_nanousd_per_hour": 310 * USD},
             "Tenant acme costs 5.23 times its usual day (limit 3 times) since 15:59 UTC; $1,234.50 above normal so "
-            "far, now $310.00 an hour; driver: more calls; nothing was stopped.",
+            "far, now $310.00 an hour; driver: more calls; this rule stops nothing.",
             id="a spike",
         ),
         pytest.param(
             spike(axis="global"), "", {"value": 4e12, "threshold": 3.0, "usd": 7.0, "driver": "tier"},
             "All traffic costs more than 1,000 times its usual hour (limit 3 times) since 15:59 UTC; $7.00 above "
-            "normal so far; driver: dearer models; nothing was stopped.",
+            "normal so far; driver: dearer models; this rule stops nothing.",
             id="a spike from nothing, everywhere",
         ),
         pytest.param(
             drift("prompt"), "feature=chat", {"value": 3120.4, "threshold": 1365.0, "driver": "prompt", "usd": 12.4},
             "Feature chat: prompt length is 3,120 tokens (limit 1,365 tokens) since 15:59 UTC; $12.40 above normal "
-            "so far; driver: longer prompts; nothing was stopped.",
+            "so far; driver: longer prompts; this rule stops nothing.",
             id="a prompt that grew",
         ),
         pytest.param(
             drift("cache", "prompt_template"), "prompt_template=support-v2",
             {"value": 0.021, "threshold": 0.612, "driver": "cache", "usd": 3.0},
             "Prompt template support-v2: cache hit rate is 2.1 % (limit 61.2 %) since 15:59 UTC; $3.00 above normal "
-            "so far; driver: lost cache hits; nothing was stopped.",
+            "so far; driver: lost cache hits; this rule stops nothing.",
             id="a cache that collapsed",
         ),
         pytest.param(

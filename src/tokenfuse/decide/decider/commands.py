@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+from msgspec import UnsetType
 
 from tokenfuse.contracts.axes import AXES, FURTHER_AXES
 from tokenfuse.contracts.clock import from_rfc3339
@@ -113,7 +114,7 @@ class Commands:
         return reason
 
     def _rules(self, command: Command, turn: Turn) -> Reason | None:
-        if command.ruleset is None:
+        if isinstance(command.ruleset, UnsetType):
             return Reason.BAD_RULESET
         try:
             ruleset = decode_ruleset(bytes(command.ruleset))

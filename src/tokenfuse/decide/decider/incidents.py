@@ -5,6 +5,8 @@ Why it is done this way:
   own money flows through, as the evidence in dollars says (contributors), never by names alone.
 - An explanation must not hide news. A less severe alert never explains a more severe one, and an alert that has
   stood for a day does not explain what starts now: it was read and closed in the reader's mind.
+- What stops traffic is told. An alert whose switch is enforced is explained only by another such alert, or by one on
+  the scope that owns it (the user of a run, the tenant of a user): 400 blocked users are still one page.
 - Rungs of one ladder (budget at 50, 80, 100 %) are one story however far apart: the higher rung tells it.
 - Who was told first stays told: between equals, an alert that people have seen keeps the incident.
 
@@ -32,12 +34,15 @@ SEVERITIES: Final = {"info": 0, "ticket": 1, "page": 2}
 SPECIFIC: Final = ("run_id", "user", "prompt_template", "feature", "tenant", "model")
 """Of two alerts about the same dollars the one on the narrower axis says more."""
 
+OWNERS: Final = ("run_id", "user", "tenant")
+"""A run is one user's, a user one tenant's."""
+
 Rank = tuple[int, int, int, int, int, str]
 
 
 def explains(a: AlertRecord, b: AlertRecord) -> bool:
     """Whether `b` is part of what `a` reports. Two alerts may explain each other; then `rank` decides."""
-    if SEVERITIES[a.facts.severity] < SEVERITIES[b.facts.severity]:
+    if SEVERITIES[a.facts.severity] < SEVERITIES[b.facts.severity] or _hides_a_switch(a, b):
         return False
     if a.scope == b.scope and a.facts.ladder == b.facts.ladder:
         return _is_higher_rung(a, b)
@@ -48,8 +53,8 @@ def rank(alert: AlertRecord) -> Rank:
     """Order among overlapping alerts, the root first."""
     return (
         -SEVERITIES[alert.facts.severity],
+        0 if _enforces(alert) else 1,
         0 if alert.visible else 1,
-        0 if alert.facts.acts else 1,
         -alert.evidence.excess_nanousd,
         breadth([axis for axis, _ in pairs(alert.scope)]),
         alert.fingerprint,
@@ -84,6 +89,24 @@ def contributor_key(contributor: Contributor) -> str:
 def pairs(scope: str) -> frozenset[tuple[str, str]]:
     """Axis and value pairs of a canonical scope key."""
     return frozenset(parse_scope_key(scope).items())
+
+
+def _enforces(alert: AlertRecord) -> bool:
+    return alert.facts.acts and alert.facts.mode == "enforce"
+
+
+def _hides_a_switch(a: AlertRecord, b: AlertRecord) -> bool:
+    return _enforces(b) and not (_enforces(a) or _owns(a.scope, b.scope))
+
+
+def _owns(a: str, b: str) -> bool:
+    """Whether `a` is on an axis further up than `b`'s; that `b` belongs to it, its dollars say."""
+    owner, owned = _owner_places(a), _owner_places(b)
+    return bool(owner and owned) and min(owner) > max(owned)
+
+
+def _owner_places(scope: str) -> list[int]:
+    return [OWNERS.index(axis) for axis, _ in pairs(scope) if axis in OWNERS]
 
 
 def _at_the_same_time(a: AlertRecord, b: AlertRecord) -> bool:

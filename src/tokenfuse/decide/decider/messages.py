@@ -178,7 +178,7 @@ def _done(alert: AlertRecord, enforcement: Enforcement | None) -> str:
         return f"{DONE[enforcement.action]} at the gateways {until}"
     if alert.switch_refused is not None:
         return REFUSED[alert.switch_refused]
-    return "nothing was stopped" if alert.state == "firing" else ""
+    return "this rule stops nothing" if alert.state == "firing" and not alert.facts.acts else ""
 
 
 def _resolved(alert: AlertRecord, enforcement: Enforcement | None) -> str:
