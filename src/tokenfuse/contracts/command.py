@@ -33,7 +33,7 @@ class Command(Struct, frozen=True, kw_only=True):
     fingerprint: str | None = None
     action: Action | None = None
     ttl_seconds: Annotated[int, Meta(ge=1, le=TTL_SECONDS_MAX)] | None = None
-    ruleset: msgspec.Raw | None = None
+    ruleset: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # with None instead, msgspec reads null only
 
 
 _encoder = msgspec.json.Encoder()
