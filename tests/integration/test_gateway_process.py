@@ -86,8 +86,8 @@ def broker_at(port: int, log_dir: Path) -> Iterator[None]:
 
 async def until(ask: Callable[[], Any], wanted: Callable[[Any], bool]) -> Any:
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while not wanted(answer := await ask()):
-            await asyncio.sleep(0.02)  # noqa: ASYNC110 - what is waited for happens in another process
+        while not wanted(answer := await ask()):  # noqa: ASYNC110 - it happens in another process
+            await asyncio.sleep(0.02)
     return answer
 
 

@@ -53,6 +53,14 @@ ALLOWED: Final = Decision(allowed=True)
 ALLOWED_STALE: Final = Decision(allowed=True, stale=True)
 
 
+def decided_alone(switch: Switch) -> Decision | None:
+    """What a switch decides where no other matches and the view is fresh; None where that depends on the moment."""
+    if switch.mode == "shadow" or switch.action == "throttle":
+        return None
+    answer = refused_by if switch.action == "block" else allowed_by
+    return answer(switch, stale=False, shadow=None)
+
+
 def allowed_by(switch: Switch, *, stale: bool, shadow: Switch | None) -> Decision:
     """The call goes ahead, and the caller should know of the switch."""
     return _of(switch, allowed=True, code=None, stale=stale, shadow=shadow)

@@ -35,6 +35,8 @@ def judge(
         stale: the view may lack switches; those that it has still count until they expire.
         closed: the scope that wants refusal while the view is stale, if the call is inside one.
     """
+    if len(found) == 1 and not stale and found[0].alone is not None:
+        return found[0].alone
     ranked = sorted(found, key=_strength, reverse=True)
     shadow = next((entry.switch for entry in ranked if entry.switch.mode == "shadow"), None)
     enforced = [entry for entry in ranked if entry.switch.mode == "enforce"]

@@ -27,6 +27,7 @@ from tokenfuse.contracts.killswitch import (
     switch_key,
 )
 from tokenfuse.contracts.scope import scope_key
+from tokenfuse.gateway.decision import Decision, decided_alone
 
 ACTIONS: Final = ("warn", "downgrade", "throttle", "block")
 """Weakest first, for one call that several switches match: a throttle that lets it through leaves the downgrade."""
@@ -53,11 +54,12 @@ class Outcome(StrEnum):
 
 
 class Entry(Struct, frozen=True):
-    """An engaged switch, with its end in milliseconds since the epoch."""
+    """An engaged switch, with its end in milliseconds since the epoch, and what it decides where it alone matches."""
 
     switch: Switch
     key: str
     expires_ms: int
+    alone: Decision | None = None
 
 
 Table = dict[Any, Entry]
@@ -101,12 +103,13 @@ class SwitchView:
             return ()
         axes = _as_counted(axes)
         found: list[Entry] = []
+        get = axes.get
         for axis, table in self._single:
-            entry = table.get(axes.get(axis))
+            entry = table.get(get(axis))
             if entry is not None and entry.expires_ms > now_ms:
                 found.append(entry)
         for names, table in self._other:  # the switch on everything among them: its tuple is empty
-            entry = table.get(tuple(map(axes.get, names)))
+            entry = table.get(tuple(map(get, names)))
             if entry is not None and entry.expires_ms > now_ms:
                 found.append(entry)
         return found
@@ -129,7 +132,7 @@ class SwitchView:
         switch = decode_switch(value)
         if switch_key(scope_key(switch.scope)) != key:
             raise ValueError("the key is not the canonical scope of the switch")
-        entry = Entry(switch, key, from_rfc3339(switch.expires_at))
+        entry = Entry(switch, key, from_rfc3339(switch.expires_at), decided_alone(switch))
         if not self._is_newer(key, switch.generation if generation is None else generation):
             return Outcome.NOT_NEWER
         self._put(entry)
@@ -145,9 +148,11 @@ class SwitchView:
         return Outcome.HEARTBEAT
 
     def _release(self, key: str, generation: int | None) -> Outcome:
-        # A tombstone without generation is a person with a Kafka tool. Compaction takes the switch from every
-        # gateway that starts later, so it is taken from this one too.
-        if generation is not None and not self._is_newer(key, generation):
+        if generation is None:
+            # A person with a Kafka tool. Compaction would keep this and nothing else, so it counts as that: whatever
+            # the decider says next is news, even if it says again what it said before.
+            self._generations.pop(key, None)
+        elif not self._is_newer(key, generation):
             return Outcome.NOT_NEWER
         entry = self._entries.pop(key, None)
         if entry is not None:
@@ -205,10 +210,13 @@ def _generation(headers: Headers) -> int | None:
 
 def _as_counted(axes: Mapping[str, Any]) -> Mapping[str, Any]:
     """Values as the call's event will be counted under: text of bounded length."""
-    for value in axes.values():
-        if value is not None and (value.__class__ is not str or len(value) > VALUE_CHARS_MAX):
-            return {axis: bounded(str(each)) for axis, each in axes.items() if each is not None}
-    return axes
+    try:
+        # One call into C for the ordinary case: a handful of short strings, some None.
+        if len("".join(filter(None, axes.values()))) <= VALUE_CHARS_MAX:
+            return axes
+    except TypeError:
+        pass
+    return {axis: bounded(str(each)) for axis, each in axes.items() if each is not None}
 
 
 def bounded(value: str) -> str:
