@@ -61,7 +61,7 @@ class CapJudge:
 
     def _found(self, scope: int, spend: int, limit: int, latest_s: int, now_ms: int) -> None:
         value = self._table.scopes.values[scope]
-        if value is None:
+        if value is None or not self._standings.due(self.rule, value, now_ms):
             return
         start_s, until_s = self._window(scope, latest_s)
         at_ms = (latest_s - latest_s % 10) * 1000

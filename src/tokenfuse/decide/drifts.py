@@ -131,6 +131,8 @@ class DriftJudge:
         value = self._table.scopes.values[scope]
         if value is None or not fnmatchcase(value, self.rule.match):
             return
+        if not self._standings.due(self.rule, value, now_ms):
+            return
         window_s = int(score.window_seconds[scope])
         at_ms = watermark_s * 1000
         rate = int(score.excess_nanousd[scope]) * HOUR_S // window_s

@@ -66,7 +66,7 @@ class SpikeJudge:
 
     def _found(self, scope: int, score: SpikeScore, i: int, window: tuple[int, int], now_ms: int) -> None:
         value = self._table.scopes.values[scope]
-        if value is None:
+        if value is None or not self._standings.due(self.rule, value, now_ms):
             return
         start_s, end_s = window
         granularity = "1h" if self.rule.pane == "1d" else "1m"

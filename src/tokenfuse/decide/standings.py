@@ -12,6 +12,9 @@ from tokenfuse.contracts.signal import Contributor, DriverPart, Verdict, Verdict
 from tokenfuse.decide.evidence import Evidence
 
 UPDATE_MS: Final = 60_000
+UPDATE_SHARE: Final = 10
+"""A verdict that has stood for long is told again less often: after a tenth of the time that it has stood."""
+
 STANDING_MAX: Final = 10_000
 """Verdicts that may stand at once in one deltas partition; more are counted and not told."""
 
@@ -65,6 +68,13 @@ class Standings:
         """Standing verdicts of a rule by scope value."""
         return self._by_rule.get(rule.id, {})
 
+    def due(self, rule: AnyRule, value: str, now_ms: int) -> bool:
+        """Whether a finding would be told: it is new, or it is time to tell it again."""
+        standing = self.of(rule).get(value)
+        if standing is None:
+            return True
+        return now_ms - standing.told_ms >= max(UPDATE_MS, (standing.told_ms - standing.starts_ms) // UPDATE_SHARE)
+
     def found(self, rule: AnyRule, value: str, finding: Finding, now_ms: int) -> None:
         """A scope is over the rule's threshold."""
         standing = self.of(rule).get(value)
@@ -75,7 +85,7 @@ class Standings:
             standing = Standing(finding.starts_ms, now_ms, finding.at_ms, finding.excess_nanousd, rule.driver)
             self._by_rule.setdefault(rule.id, {})[value] = standing
             self._tell(rule, value, standing, "breach", finding)
-        elif now_ms - standing.told_ms >= UPDATE_MS:
+        elif self.due(rule, value, now_ms):
             standing.told_ms, standing.at_ms = now_ms, finding.at_ms
             standing.excess_nanousd = finding.excess_nanousd
             self._tell(rule, value, standing, "update", finding)

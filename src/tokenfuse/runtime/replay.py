@@ -1,0 +1,272 @@
+"""`replay`: the pure core over lines of a file. What would have happened, the same bytes every time, without a broker.
+
+Totals come out of the agents' own windows by the same rollups that a live installation writes.
+"""
+
+from __future__ import annotations
+
+import base64
+import tempfile
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, Final
+
+import msgspec
+
+from tokenfuse.contracts.alert import Alert, encode_alert
+from tokenfuse.contracts.axes import AXES, GLOBAL
+from tokenfuse.contracts.block import decode_block
+from tokenfuse.contracts.clock import to_rfc3339
+from tokenfuse.contracts.deadletter import DeadLetter
+from tokenfuse.contracts.measures import MEASURES
+from tokenfuse.contracts.rollup import Rollup
+from tokenfuse.contracts.ruleset import RuleSet
+from tokenfuse.decide.agent import AgentConfig
+from tokenfuse.decide.decider.outputs import SwitchChange
+from tokenfuse.ingest.aggregate import Aggregator
+from tokenfuse.ingest.decode import Decoded, Decoder, Headers
+from tokenfuse.ingest.dedup import Entries, IdIndex
+from tokenfuse.ingest.record import Record
+from tokenfuse.ingest.slices import SliceCutter
+from tokenfuse.pricing.book import PriceBook
+from tokenfuse.runtime.pipeline import TICK_MS, Clockwork, Pipeline
+
+CHUNK_LINES: Final = 5000
+SCOPES_MAX: Final = 100_000_000
+
+TOTALS: Final = (
+    "calls",
+    "cost_nanousd",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "retries",
+    "unpriced",
+)
+
+
+class PreparedDecoder(Decoder):
+    """A decoder that is asked ahead: slices are cut at event times, which only decoding tells."""
+
+    _prepared: Sequence[Decoded] | None = None
+
+    def ahead(self, records: Sequence[Record]) -> list[Decoded]:
+        """Decode records that will be handed out by `prepare`."""
+        return self.decode_many(
+            [r.value for r in records], [r.headers for r in records], [None] * len(records)
+        )
+
+    def prepare(self, results: Sequence[Decoded]) -> None:
+        """What the next `decode_many` answers."""
+        self._prepared = results
+
+    def decode_many(
+        self, values: Iterable[bytes | None], headers: Iterable[Headers], record_ms: Iterable[int | None]
+    ) -> list[Decoded]:
+        """The prepared results once, else the real decoder's."""
+        prepared, self._prepared = self._prepared, None
+        return list(prepared) if prepared is not None else super().decode_many(values, headers, record_ms)
+
+
+class WholeFileIds(IdIndex):
+    """A file is bounded, so every id is remembered to its end: one generation, merged as it grows."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        super().__init__(horizon_ms=1000 * 365 * 86_400_000)
+
+    def add(self, generation: int, entries: Entries) -> None:  # noqa: ARG002
+        """Remember ids, whatever their minute."""
+        super().add(0, entries)
+
+    def forget(self, now: int) -> None:
+        """Never."""
+
+
+class LineStore:
+    """Lines by number, in a temporary file: a correction reads back the line that it corrects."""
+
+    def __init__(self) -> None:
+        """Open an empty store; it goes when the process does."""
+        self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the replay
+        self._ends = array("Q", [0])
+
+    def add(self, line: bytes) -> None:
+        """Append the next line."""
+        self._file.write(line)
+        self._ends.append(self._ends[-1] + len(line))
+
+    def read(self, numbers: Iterable[int]) -> Mapping[int, Record]:
+        """Records of some lines."""
+        return {number: Record(number, -1, None, self._line(number)) for number in sorted(numbers)}
+
+    def _line(self, number: int) -> bytes:
+        start, end = self._ends[number], self._ends[number + 1]
+        self._file.seek(start)
+        line = self._file.read(end - start)
+        self._file.seek(0, 2)
+        return line
+
+
+class Replay:
+    """Runs lines through ingest, agents and decider, and writes what came out into a directory."""
+
+    def __init__(self, ruleset: RuleSet, out: Path, further_axes: tuple[str, ...] = ()) -> None:
+        """Open the output files; existing ones are overwritten."""
+        out.mkdir(parents=True, exist_ok=True)
+        self._out = out
+        self._ruleset = ruleset
+        self._axes = (*AXES, *further_axes)
+        self._files = {
+            name: (out / f"{name}.jsonl").open("wb") for name in ("alerts", "killswitch", "deadletter")
+        }
+        config = AgentConfig(further_axes, SCOPES_MAX, rollup_ms=3_600_000, totals_only=True)
+        self._pipeline = Pipeline(config)
+        self._pipeline.on_alert = self._alert
+        self._pipeline.on_switch = self._switch
+        self._pipeline.on_rollup = self._rollup
+        self._clockwork = Clockwork(self._pipeline)
+        book = PriceBook()
+        self._price_version = book.version
+        self._decoder = PreparedDecoder(further_axes, 0, 0, book)
+        aggregator = Aggregator(further_axes, 1)
+        self._cutter = SliceCutter(0, self._decoder, book.version, aggregator, 0)
+        self._cutter.index = WholeFileIds()
+        self._lines = LineStore()
+        self._totals: dict[tuple[str, str], dict[int, tuple[int, ...]]] = {}
+        self._outcomes: Counter[str] = Counter()
+        self._reasons: Counter[str] = Counter()
+        self._first_ms: int | None = None
+        self._alerts = 0
+
+    def run(
+        self, lines: Iterable[bytes], progress: Callable[[int], None] = lambda _lines: None
+    ) -> dict[str, Any]:
+        """Replay lines and write every file; returns the summary."""
+        number = 0
+        for chunk in _chunks(lines):
+            for line in chunk:
+                self._lines.add(line)
+            records = [Record(number + i, -1, None, line) for i, line in enumerate(chunk)]
+            number += len(records)
+            self._chunk(records)
+            progress(number)
+        self._clockwork.finish(self._cutter.position)
+        self._write_totals()
+        for file in self._files.values():
+            file.close()
+        return self._write_summary(number)
+
+    def _chunk(self, records: list[Record]) -> None:
+        results = self._decoder.ahead(records)
+        for first, last in _slices(results, self._cutter.event_ms):
+            self._decoder.prepare(results[first:last])
+            draft = self._cutter.draft(records[first:last])
+            result = self._cutter.cut(draft, self._lines.read(draft.wanted) if draft.wanted else {})
+            self._cutter.advance(result)
+            self._note(result.letters, result.counts)
+            if result.event_ms >= 0:
+                self._begin(result.event_ms)
+                blocks = [decode_block(block) for block in result.blocks]
+                self._clockwork.slice(blocks, result.b, result.event_ms)
+
+    def _begin(self, event_ms: int) -> None:
+        if self._first_ms is None:
+            self._first_ms = event_ms
+            self._pipeline.install(self._ruleset, event_ms)
+
+    def _note(self, letters: Sequence[DeadLetter], counts: Mapping[Any, int]) -> None:
+        self._outcomes.update({str(outcome): count for outcome, count in counts.items()})
+        for letter in letters:
+            self._reasons[str(letter.reason)] += 1
+            self._write("deadletter", msgspec.json.encode(_letter(letter)))
+
+    def _alert(self, alert: Alert) -> None:
+        self._alerts += 1
+        self._write("alerts", encode_alert(alert))
+
+    def _switch(self, change: SwitchChange) -> None:
+        if not change.key.startswith("~heartbeat"):
+            record = {"key": change.key, "generation": change.generation, "value": change.value}
+            self._write("killswitch", msgspec.json.encode(record))
+
+    def _rollup(self, rollup: Rollup) -> None:
+        if rollup.axis != GLOBAL:
+            self._totals.setdefault((rollup.axis, rollup.value), {})[rollup.pane_start_s] = rollup.sums
+
+    def _write(self, name: str, line: bytes) -> None:
+        self._files[name].write(line + b"\n")
+
+    def _write_totals(self) -> None:
+        place = {axis: i for i, axis in enumerate(self._axes)}
+        columns = [MEASURES.index(name) for name in TOTALS]
+        with (self._out / "totals.jsonl").open("wb") as file:
+            for axis, value in sorted(self._totals, key=lambda key: (place[key[0]], key[1])):
+                parts = self._totals[axis, value].values()
+                sums = [sum(part[column] for part in parts) for column in columns]
+                record = {"axis": axis, "value": value, **dict(zip(TOTALS, sums, strict=True))}
+                file.write(msgspec.json.encode(record) + b"\n")
+
+    def _write_summary(self, lines: int) -> dict[str, Any]:
+        cutter, counts = self._cutter, self._outcomes
+        summary = {
+            "lines": lines,
+            "events": counts["counted"] + counts["corrected"],
+            "duplicates": counts["duplicate"] + counts["stale_revision"],
+            "corrections": counts["corrected"],
+            "not_billed": counts["not_billed"],
+            "dead_letters": dict(sorted(self._reasons.items())),
+            "unpriced": sum(
+                sum(p[2] for p in parts.values()) for (a, _), parts in self._totals.items() if a == "tenant"
+            ),
+            "alerts": self._alerts,
+            "first_time": to_rfc3339(self._first_ms) if self._first_ms is not None else None,
+            "last_time": to_rfc3339(cutter.event_ms) if cutter.event_ms >= 0 else None,
+            "ruleset": self._ruleset.id,
+            "price_version": self._price_version,
+        }
+        (self._out / "summary.json").write_bytes(msgspec.json.format(msgspec.json.encode(summary)) + b"\n")
+        return summary
+
+
+def _slices(results: Sequence[Decoded], newest_ms: int) -> Iterator[tuple[int, int]]:
+    """Where to cut: when the newest event time enters another pane, so that verdicts come as they would live."""
+    first = 0
+    for i, result in enumerate(results):
+        time_ms = max((call.time_ms for call in result), default=-1) if isinstance(result, tuple) else -1
+        if i > first and time_ms // TICK_MS > newest_ms // TICK_MS:
+            yield first, i
+            first = i
+        newest_ms = max(newest_ms, time_ms)
+    if first < len(results):
+        yield first, len(results)
+
+
+def _chunks(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
+    chunk: list[bytes] = []
+    for line in lines:
+        if not line.strip():
+            continue
+        chunk.append(line)
+        if len(chunk) == CHUNK_LINES:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _letter(letter: DeadLetter) -> dict[str, Any]:
+    """A dead letter as JSON; bytes that are no UTF-8 as base64."""
+    record = {
+        "line": letter.offset + 1,
+        "reason": str(letter.reason),
+        "path": letter.path,
+        "detail": letter.detail,
+    }
+    try:
+        return record | {"original": letter.original.decode()}
+    except UnicodeDecodeError:
+        return record | {"original_base64": base64.b64encode(letter.original).decode()}
