@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tokenfuse.contracts.alert import Alert, Severity
@@ -14,7 +15,7 @@ from tokenfuse.contracts.clock import from_rfc3339, to_rfc3339
 from tokenfuse.contracts.ruleset import RuleSet
 from tokenfuse.rules.errors import Problem, RuleFileError
 from tokenfuse.rules.explain import problems
-from tokenfuse.rules.loader import TEST_SUFFIX, compile_files, read_file
+from tokenfuse.rules.loader import TEST_SUFFIX, compile_files, read_files
 from tokenfuse.rules.source import Source, read_source
 from tokenfuse.rules.traffic import Series, Start, TokenPrices, expand, parse_start
 from tokenfuse.rules.units import Duration
@@ -93,18 +94,17 @@ def test_paths(root: Path) -> list[Path]:
 
 
 def read_tests(root: Path, path: Path) -> Loaded:
-    """One test file, with the rule set of the one rule file that it tests (tables included).
+    """One test file, with the rules of the file that it tests and the settings of all.
 
     Raises:
-        RuleFileError: mistakes in the test file or the rule file, no rule file beside it, or an unknown rule.
+        RuleFileError: mistakes in the test file or a rule file, no rule file beside it, or an unknown rule.
     """
     source = read_source(path, path.relative_to(root).as_posix())
     try:
         file = RuleTestFile.model_validate(source.data)
     except ValidationError as error:
         raise RuleFileError(problems(error, source, _MODELS)) from error
-    beside = path.with_name(path.name.removesuffix(TEST_SUFFIX) + ".yaml")
-    ruleset = compile_files([read_file(root, beside)])
+    ruleset = _rules_beside(root, path.name.removesuffix(TEST_SUFFIX) + ".yaml")
     unknown = list(_unknown_rules(source, file, {rule.id for rule in ruleset.rules}))
     if unknown:
         raise RuleFileError(unknown)
@@ -139,6 +139,18 @@ def untested(loaded: Loaded) -> list[str]:
         if any(a.state == "firing" for a in e.alerts)
     }
     return [rule.id for rule in loaded.ruleset.rules if rule.id not in fired]
+
+
+def _rules_beside(root: Path, name: str) -> RuleSet:
+    files = read_files(root)
+    beside = [file for file in files if file.source.path == name]
+    if not beside:
+        raise RuleFileError(
+            [Problem(name, 1, "no such rule file: a test stands beside the file that it tests")]
+        )
+    own = {rule.id for rule in compile_files(beside).rules}
+    whole = compile_files(files)
+    return replace(whole, rules=tuple(rule for rule in whole.rules if rule.id in own))
 
 
 def _unknown_rules(source: Source, file: RuleTestFile, known: set[str]) -> Iterator[Problem]:
