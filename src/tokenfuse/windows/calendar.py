@@ -15,13 +15,13 @@ PERIODS: Final = ("day", "month")
 KEPT_SECONDS: Final = {"day": 2 * 86_400, "month": 63 * 86_400}
 """A period's sums are kept this long after it began: the one before the open one is still there."""
 
-_QUARTER_S: Final = 900  # every zone's offset is a multiple of a quarter of an hour
+QUARTER_S: Final = 900  # every zone's offset is a multiple of a quarter of an hour
 
 
 @lru_cache(maxsize=65_536)
 def period_start_s(period: str, zone: str, quarter: int) -> int:
     """Start of the local day or month that contains the quarter of an hour, in seconds since the epoch."""
-    local = datetime.fromtimestamp(quarter * _QUARTER_S, ZoneInfo(zone))
+    local = datetime.fromtimestamp(quarter * QUARTER_S, ZoneInfo(zone))
     midnight = local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
     return int((midnight.replace(day=1) if period == "month" else midnight).timestamp())
 
@@ -31,12 +31,12 @@ def period_end_s(period: str, zone: str, start_s: int) -> int:
     """Start of the period after the one that starts at start_s."""
     local = datetime.fromtimestamp(start_s, ZoneInfo(zone))
     after = local + timedelta(days=32) if period == "month" else local + timedelta(days=1, hours=3)
-    return period_start_s(period, zone, int(after.timestamp()) // _QUARTER_S)
+    return period_start_s(period, zone, int(after.timestamp()) // QUARTER_S)
 
 
 def period_starts(period: str, zone: str, times_s: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """`period_start_s` of many times, int64[n]."""
-    quarters, inverse = np.unique(times_s // _QUARTER_S, return_inverse=True)
+    quarters, inverse = np.unique(times_s // QUARTER_S, return_inverse=True)
     starts = np.array([period_start_s(period, zone, int(q)) for q in quarters], np.int64)
     return starts[inverse]
 

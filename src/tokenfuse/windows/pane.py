@@ -87,14 +87,17 @@ class Pane:
         return np.where(inside, self._slots[np.where(inside, ids, 0)], -1).astype(np.int32)
 
     def _slots_for(self, ids: Ids) -> npt.NDArray[np.int32]:
-        if len(ids) and (top := int(ids.max())) >= len(self._slots):
+        top = int(ids.max(initial=-1))
+        if top >= len(self._slots):
             grown = np.full(max(2 * len(self._slots), top + 1), -1, np.int32)
             grown[: len(self._slots)] = self._slots
             self._slots = grown
-        missing = ids[self._slots[ids] < 0]
-        if len(missing):
-            self._append(missing)
-        return self._slots[ids]
+        slots = self._slots[ids]
+        missing = slots < 0
+        if missing.any():
+            self._append(ids[missing])
+            slots = self._slots[ids]
+        return slots
 
     def _append(self, ids: Ids) -> None:
         end = self.count + len(ids)

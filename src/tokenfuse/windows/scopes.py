@@ -69,13 +69,18 @@ class Scopes:
             ]
         return np.array(ids, np.int32)
 
-    def add(self, ids: Ids, rows: Rows) -> None:
-        """Add a block's rows to the running sums; ids[i] is the scope of row i and may repeat."""
-        np.add.at(self.totals, ids, rows.sums)
-        np.maximum.at(self.maxima, ids, rows.maxima)
-        np.maximum.at(self.last_s, ids, rows.pane_s)
+    def add(self, ids: Ids, rows: Rows, *, distinct: bool) -> None:
+        """Add a block's rows to the running sums; ids[i] is the scope of row i, which repeats unless distinct."""
+        if distinct:
+            self.totals[ids] += rows.sums
+            self.maxima[ids] = np.maximum(self.maxima[ids], rows.maxima)
+            self.last_s[ids] = np.maximum(self.last_s[ids], rows.pane_s)
+        else:
+            np.add.at(self.totals, ids, rows.sums)
+            np.maximum.at(self.maxima, ids, rows.maxima)
+            np.maximum.at(self.last_s, ids, rows.pane_s)
         self.unsent[ids] = True
-        self.changed_chunks.update((np.unique(ids) // CHUNK).tolist())
+        self.changed_chunks.update(set((ids // CHUNK).tolist()))
         self._keep_dearest(ids, rows)
 
     def evict(self, ids: Ids) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tokenfuse.contracts.rollup import Granularity, Rollup
-from tokenfuse.windows.calendar import KEPT_SECONDS, PERIODS, Zones, period_starts
+from tokenfuse.windows.calendar import KEPT_SECONDS, PERIODS, QUARTER_S, Zones, period_start_s, period_starts
 from tokenfuse.windows.granularity import PANE_SECONDS_OF, ROLLED_UP, kind_of
 from tokenfuse.windows.pane import Ids, Pane, Sums
 from tokenfuse.windows.rolling import RollingSum
@@ -46,16 +46,33 @@ class AxisTable:
         of_values = self.scopes.ids_for(rows.values, first_s)
         self.zones.note(rows.values, of_values)
         ids = of_values[rows.scope]
-        self.scopes.add(ids, rows)
-        times, scopes, sums = rows.pane_s, ids, rows.sums
+        touched = np.unique(ids)
+        one_pane = len(touched) == len(ids) and int(rows.pane_s.max(initial=first_s)) == first_s
+        self.scopes.add(ids, rows, distinct=one_pane)
+        if one_pane:
+            self._apply_pane(first_s, ids, rows.sums)
+        else:
+            self._apply_panes(rows.pane_s, ids, rows.sums)
+        return touched
+
+    def _apply_pane(self, start_s: int, ids: Ids, sums: Sums) -> None:
+        """The usual live block: every row in one pane, so there is nothing to reduce."""
         for granularity in self.kind.panes:
-            times = times - times % PANE_SECONDS_OF[granularity]
-            times, scopes, sums = reduce_pairs(times, scopes, sums)
-            self._add(granularity, times, scopes, sums)
+            self._add_to(granularity, start_s - start_s % PANE_SECONDS_OF[granularity], ids, sums)
         for period in PERIODS:
-            starts = self._period_starts(period, rows.pane_s, ids)
-            self._add(period, *reduce_pairs(starts, ids, rows.sums))
-        return np.unique(ids)
+            for zone, rows in self.zones.split(ids):
+                self._add_to(
+                    period, period_start_s(period, zone, start_s // QUARTER_S), ids[rows], sums[rows]
+                )
+
+    def _apply_panes(self, times: Times, ids: Ids, sums: Sums) -> None:
+        reduced = times, ids, sums
+        for granularity in self.kind.panes:
+            starts = reduced[0] - reduced[0] % PANE_SECONDS_OF[granularity]
+            reduced = reduce_pairs(starts, *reduced[1:])
+            self._add(granularity, *reduced)
+        for period in PERIODS:
+            self._add(period, *reduce_pairs(self._period_starts(period, times, ids), ids, sums))
 
     def rolling(self, granularity: str, window_seconds: int, measure: int | None) -> RollingSum:
         """A rolling window over this table, kept up to date from now on."""
@@ -146,18 +163,21 @@ class AxisTable:
 
     def _add(self, granularity: str, times: Times, ids: Ids, sums: Sums) -> None:
         for start, part in split_by_time(times):
-            if start < self._floors[granularity]:
-                if granularity in self.late:
-                    self.late[granularity].add(ids[part], sums[part])
-                continue
-            panes = self.panes[granularity]
-            pane = panes.get(start)
-            if pane is None:
-                pane = panes[start] = Pane()
-            pane.add(ids[part], sums[part])
-            for (of, _, _), rolling in self._rolling.items():
-                if of == granularity:
-                    rolling.add(start, ids[part], sums[part])
+            self._add_to(granularity, start, ids[part], sums[part])
+
+    def _add_to(self, granularity: str, start: int, ids: Ids, sums: Sums) -> None:
+        if start < self._floors[granularity]:
+            if granularity in self.late:
+                self.late[granularity].add(ids, sums)
+            return
+        panes = self.panes[granularity]
+        pane = panes.get(start)
+        if pane is None:
+            pane = panes[start] = Pane()
+        pane.add(ids, sums)
+        for (of, _, _), rolling in self._rolling.items():
+            if of == granularity:
+                rolling.add(start, ids, sums)
 
     def _period_starts(self, period: str, times: Times, ids: Ids) -> Times:
         starts = np.empty(len(times), np.int64)
