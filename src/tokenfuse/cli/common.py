@@ -106,6 +106,8 @@ def run_async(
     """
     from aiokafka.errors import KafkaConnectionError, KafkaError
 
+    from tokenfuse.gateway.reader import ReadAgainError
+
     noise = _LastLogLine()
     try:
         return asyncio.run(_after_answer(settings, work))
@@ -115,6 +117,8 @@ def run_async(
         fail(f"no broker at {settings.bootstrap_servers}: {noise.line or error}", output)
     except KafkaError as error:
         fail(f"the broker at {settings.bootstrap_servers} refused: {error!r}", output)
+    except ReadAgainError as error:
+        fail(str(error), output)
     finally:
         noise.close()
 
