@@ -14,7 +14,7 @@ from tokenfuse.detect.signals import SIGNALS, moments, score_sum
 
 DAY_PANES: Final = 24
 DAYS_PER_DROPPED: Final = 7
-"""One day in seven, the worst, is left out of tau2 (DETECTION: two of 14), so that an old incident hides no new one."""
+"""One day in seven, the worst, is left out of tau2 (two of 14), so that an old incident hides no new one."""
 
 PRIOR_HOURS: Final = 24
 PRIOR_SPREAD: Final = 0.1

@@ -1,6 +1,6 @@
 """Drift signals: what each one measures of a call, and which shift of it costs money.
 
-A signal is a score S per call whose rise costs money; cells keep sums only (DETECTION, per-call scores).
+A signal is a score S per call whose rise costs money; cells keep sums only (docs/detection.md).
 Lengths are logarithms to base 2; shares are 0 or 1 per call, the cache's negative, since its loss costs.
 """
 
@@ -19,7 +19,7 @@ SIGNALS: Final[tuple[DriftSignal, ...]] = ("prompt", "output", "cache", "retry",
 LENGTHS: Final = ("prompt", "output")
 
 SHARE_MIN, SHARE_MAX = 0.003, 0.997
-"""A share is never certain: a cell that has not retried in 50 calls still may (DETECTION, clip)."""
+"""A share is never certain: a cell that has not retried in 50 calls still may (docs/detection.md)."""
 
 SHIFT_LENGTH: Final = float(np.log2(1.3))
 """Shift of a log length worth finding: 30 %."""
