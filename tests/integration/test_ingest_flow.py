@@ -50,7 +50,7 @@ async def test_events_in_blocks_out_exact(settings) -> None:
 async def test_bad_and_oversized_records_are_dead_letters_with_their_bytes(settings) -> None:
     large = b'{"id": "' + b"x" * EVENT_BYTES_MAX + b'"}'
     async with worker(settings):
-        await publish(settings, [b"{", None, large, event("good")])
+        await publish(settings, [b"{", None, large, event("good")], headers=[("trace", b"t1")])
         deltas = await all_cut(settings)
 
         async def arrived() -> bool:
@@ -62,7 +62,8 @@ async def test_bad_and_oversized_records_are_dead_letters_with_their_bytes(setti
     reasons = {m.value or b"": dict(m.headers)["reason"].decode() for m in letters}
     assert reasons == {b"{": Reason.MALFORMED_JSON, b"": Reason.EMPTY, large: Reason.TOO_LARGE}
     assert all(
-        {"source_partition", "source_offset", "path", "detail"} <= dict(m.headers).keys() for m in letters
+        {"source_partition", "source_offset", "path", "detail", "trace"} <= dict(m.headers).keys()
+        for m in letters
     )
     assert sum(sums[0] for (axis, *_), sums in deltas.sums.items() if axis == "global") == 1
 

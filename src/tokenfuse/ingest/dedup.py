@@ -127,6 +127,7 @@ class IdIndex:
 
     def __init__(self, horizon_ms: int) -> None:
         self._generations: dict[int, list[Run]] = {}
+        self._oldest: dict[int, int] = {}
         self._horizon = -(-horizon_ms // GENERATION_MS)
 
     def __len__(self) -> int:
@@ -159,6 +160,7 @@ class IdIndex:
             return
         if generation not in self._generations:
             self._seal()
+            self._oldest[generation] = int(entries.offset.min())
         runs = self._generations.setdefault(generation, [])
         runs.append(Run.of(entries))
         # Sizes at least halve from run to run, so there are few, and each id is merged a few times only.
@@ -168,13 +170,11 @@ class IdIndex:
     def forget(self, now: int) -> None:
         """Drops the generations that no record from this generation on can see."""
         for generation in [g for g in self._generations if not self.visible(g, now)]:
-            del self._generations[generation]
+            del self._generations[generation], self._oldest[generation]
 
     def oldest_offset(self) -> int | None:
         """Lowest source offset that a correction can still ask for; None: no id is known."""
-        return min(
-            (int(r.entries.offset.min()) for runs in self._generations.values() for r in runs), default=None
-        )
+        return min(self._oldest.values(), default=None)
 
     def _seal(self) -> None:
         for runs in self._generations.values():

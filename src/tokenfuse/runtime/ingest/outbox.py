@@ -11,10 +11,12 @@ from tokenfuse.contracts.deadletter import headers
 from tokenfuse.runtime import metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from aiokafka import AIOKafkaProducer
 
+    from tokenfuse.contracts.deadletter import DeadLetter
+    from tokenfuse.ingest.record import Record
     from tokenfuse.ingest.slices import SliceResult
     from tokenfuse.runtime.settings import Settings
 
@@ -32,19 +34,17 @@ class Outbox:
         self._deltas, self._ids = settings.topic(topics.DELTAS), settings.topic(topics.IDS)
         self._deadletter = settings.topic(topics.DEADLETTER)
 
-    async def send_slices(
-        self, results: Mapping[int, tuple[SliceResult, Mapping[int, bytes | None]]]
-    ) -> None:
+    async def send_slices(self, slices: Mapping[int, tuple[Sequence[Record], SliceResult]]) -> None:
         """Everything that these slices produce; returns when all of it is durable.
 
         Args:
-            results: by source partition: the slice, and the keys of its records by offset.
+            slices: by source partition: the records, and what became of them.
 
         Raises:
             KafkaError: something may not be durable: the process must end and cut the slices again.
         """
         acks: list[Any] = []
-        for source, (result, keys) in results.items():
+        for source, (records, result) in slices.items():
             for owner, block in enumerate(result.blocks):
                 acks.append(
                     await self._producer.send(self._deltas, block, key=b"%d" % owner, partition=owner)
@@ -52,13 +52,21 @@ class Outbox:
             acks.append(
                 await self._producer.send(self._ids, result.ids, key=b"%d" % source, partition=source)
             )
-            for letter in result.letters:
-                message = letter.original, keys.get(letter.offset), headers(letter)
-                acks.append(await self._send_letter(*message))
+            acks.extend(await self._send_letters(records, result.letters))
         await asyncio.gather(*acks)
 
-    async def _send_letter(self, original: bytes, key: bytes | None, head: list[tuple[str, bytes]]) -> Any:
-        return await self._producer.send(self._deadletter, original, key=key, headers=head)
+    async def _send_letters(self, records: Sequence[Record], letters: Sequence[DeadLetter]) -> list[Any]:
+        """Dead letters under their records' keys, so by tenant, and with their records' own headers before ours."""
+        refused = {letter.offset for letter in letters}
+        by_offset = {record.offset: record for record in records if record.offset in refused}
+        acks = []
+        for letter in letters:
+            record = by_offset[letter.offset]
+            head = [*record.headers, *headers(letter)]
+            acks.append(
+                await self._producer.send(self._deadletter, letter.original, key=record.key, headers=head)
+            )
+        return acks
 
     async def send_ticks(self, positions: Mapping[int, int], now_ms: int) -> None:
         """One tick of each source partition to every deltas partition, after its own blocks."""

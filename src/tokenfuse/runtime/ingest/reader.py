@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from aiokafka import AIOKafkaConsumer, TopicPartition
 
 POLL_MS: Final = 500
+FETCH_WAIT_MS_MAX: Final = 10
+"""For the reader's consumer: the records that it is sent for are there already."""
+
 SILENCE_SECONDS_MAX: Final = 30.0
 NEARBY_RECORDS: Final = 200
 """Originals closer together than this are read in one go."""
@@ -69,6 +72,8 @@ class LogReader:
                 raise BrokerSilentError(
                     f"{tp.topic}-{tp.partition}: no record of [{start}, {end}) came: see the broker's log"
                 )
+        # What the fetcher would go on waiting for at the end keeps other requests on its connection waiting.
+        self._consumer.pause(tp)
 
     async def at(self, tp: TopicPartition, offsets: Iterable[int]) -> dict[int, Record]:
         """The records at these offsets, as far as they are still there."""

@@ -18,7 +18,7 @@ from tokenfuse.runtime.broker.quirks import probe_traits
 from tokenfuse.runtime.ingest.errors import LostRecordsError, PartitionCountError
 from tokenfuse.runtime.ingest.fence import Fence, FenceStore, OffsetFence, TopicFence
 from tokenfuse.runtime.ingest.outbox import Outbox, observe
-from tokenfuse.runtime.ingest.reader import LogReader, to_record
+from tokenfuse.runtime.ingest.reader import FETCH_WAIT_MS_MAX, LogReader, to_record
 from tokenfuse.runtime.ingest.recipe import Recipe
 from tokenfuse.runtime.ingest.recovery import Recovery
 
@@ -40,6 +40,8 @@ TICK_SECONDS: Final = 1.0
 FETCH_RECORDS_MAX: Final = 20_000
 RANGE_RETRY_SECONDS: Final = 0.1
 STOP_SECONDS: Final = 5.0
+RECOVERY_MS_MAX: Final = 30 * 60_000
+"""Without a fetch for this long a worker leaves its group; decoding a horizon of events again takes minutes."""
 
 
 async def run_ingest(settings: Settings, stop: asyncio.Event, ready: Callable[[bool], None]) -> None:
@@ -184,9 +186,8 @@ class Worker:
                 beginning = await self._reader.beginning(self._tp(source))
                 if holding.next < beginning:
                     raise LostRecordsError(self._events, source, holding.next, beginning) from None
-            await asyncio.sleep(
-                RANGE_RETRY_SECONDS
-            )  # a position from before `_recover`, which finds out itself
+            # A position from before `_recover`, which finds out itself.
+            await asyncio.sleep(RANGE_RETRY_SECONDS)
             return {}
 
     def _absorb(self, fetched: Mapping[TopicPartition, list[Any]], epoch: int) -> None:
@@ -247,10 +248,7 @@ class Worker:
         fences = {source: self._fence(source, result.b) for source, (_, result) in slices.items()}
         if not await self._commit(fences):
             return
-        keys = {source: {r.offset: r.key for r in records} for source, (records, _) in slices.items()}
-        await self._outbox.send_slices(
-            {source: (result, keys[source]) for source, (_, result) in slices.items()}
-        )
+        await self._outbox.send_slices(slices)
         for source, (records, result) in slices.items():
             self._holdings[source].cutter.advance(result)
             self._holdings[source].done(records)
@@ -309,6 +307,7 @@ def _source_consumer(settings: Settings, traits: BrokerTraits) -> AIOKafkaConsum
         session_timeout_ms=traits.session_timeout_ms,
         heartbeat_interval_ms=traits.session_timeout_ms // 3,
         isolation_level=_isolation(traits),
+        max_poll_interval_ms=RECOVERY_MS_MAX,
         **static,
     )
 
@@ -319,7 +318,9 @@ def _isolation(traits: BrokerTraits) -> str:
 
 
 async def _reader(stack: AsyncExitStack, settings: Settings, traits: BrokerTraits) -> LogReader:
-    consumer = kafka.consumer(settings, isolation_level=_isolation(traits))
+    consumer = kafka.consumer(
+        settings, isolation_level=_isolation(traits), fetch_max_wait_ms=FETCH_WAIT_MS_MAX
+    )
     await _started(stack, consumer)
     return LogReader(consumer)
 
