@@ -63,7 +63,7 @@ def ssl_context(settings: Settings) -> ssl.SSLContext:
 
 def faust_credentials(settings: Settings) -> Any | None:
     """The same security settings as Faust's `broker_credentials`; None for PLAINTEXT."""
-    import faust  # noqa: PLC0415 - heavy, and only the Faust roles need it
+    import faust
 
     context = ssl_context(settings) if settings.security_protocol.endswith("SSL") else None
     if settings.security_protocol.startswith("SASL"):

@@ -7,25 +7,33 @@ from prometheus_client import Counter, Gauge, Histogram
 # Ingest
 EVENTS_TOTAL = Counter("tokenfuse_events_total", "Records by outcome.", ["result"])
 DEAD_LETTERS_TOTAL = Counter("tokenfuse_dead_letters_total", "Records refused, by reason.", ["reason"])
-UNPRICED_TOTAL = Counter("tokenfuse_unpriced_total", "Calls whose model has no known price; estimated, never 0.")
+UNPRICED_TOTAL = Counter(
+    "tokenfuse_unpriced_total", "Calls whose model has no known price; estimated, never 0."
+)
 SLICE_SECONDS = Histogram("tokenfuse_slice_seconds", "From the cut of a slice to the acks of its blocks.")
 INGEST_LAG_RECORDS = Gauge("tokenfuse_ingest_lag_records", "Source records not yet cut.", ["partition"])
 FENCED_TOTAL = Counter("tokenfuse_fenced_total", "Leases lost: every slice in hand was dropped.")
 
 # Agents and decider
 BLOCKS_TOTAL = Counter("tokenfuse_blocks_total", "Blocks by outcome.", ["result"])
-CHECKPOINTS_TOTAL = Counter("tokenfuse_checkpoints_total", "Checkpoints by role and outcome.", ["role", "result"])
+CHECKPOINTS_TOTAL = Counter(
+    "tokenfuse_checkpoints_total", "Checkpoints by role and outcome.", ["role", "result"]
+)
 CHECKPOINT_SECONDS = Histogram("tokenfuse_checkpoint_seconds", "One checkpoint, all acks awaited.", ["role"])
 RECOVERY_SECONDS = Gauge("tokenfuse_recovery_seconds", "Last recovery from the changelog.", ["role"])
 SCOPES = Gauge("tokenfuse_scopes", "Scopes held in memory.", ["axis"])
-FOLDED_TOTAL = Counter("tokenfuse_folded_total", "Scope values folded into ~other: an axis reached its bound.", ["axis"])
+FOLDED_TOTAL = Counter(
+    "tokenfuse_folded_total", "Scope values folded into ~other: an axis reached its bound.", ["axis"]
+)
 WATERMARK_SECONDS = Gauge("tokenfuse_watermark_timestamp_seconds", "Event time up to which panes are closed.")
 SIGNALS_TOTAL = Counter("tokenfuse_signals_total", "Verdict changes by state.", ["state"])
 ROLLUPS_TOTAL = Counter("tokenfuse_rollups_total", "Rollups written.")
 ALERTS = Gauge("tokenfuse_alerts", "Alerts by state.", ["state"])
 KILLSWITCH_ACTIVE = Gauge("tokenfuse_killswitch_active", "Engaged kill switches.")
 REFUSED_TOTAL = Counter("tokenfuse_refused_total", "Commands and switches refused, by reason.", ["reason"])
-RULES_LAST_RELOAD_SUCCESSFUL = Gauge("tokenfuse_rules_last_reload_successful", "1: the files on disk are in force.")
+RULES_LAST_RELOAD_SUCCESSFUL = Gauge(
+    "tokenfuse_rules_last_reload_successful", "1: the files on disk are in force."
+)
 
 # Notify
 NOTIFICATIONS_TOTAL = Counter("tokenfuse_notifications_total", "Notifications delivered.", ["integration"])

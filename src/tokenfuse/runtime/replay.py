@@ -10,6 +10,7 @@ import tempfile
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -146,19 +147,23 @@ class Replay:
         self, lines: Iterable[bytes], progress: Callable[[int], None] = lambda _lines: None
     ) -> dict[str, Any]:
         """Replay lines and write every file; returns the summary."""
-        number = 0
-        for chunk in _chunks(lines):
-            for line in chunk:
-                self._lines.add(line)
-            records = [Record(number + i, -1, None, line) for i, line in enumerate(chunk)]
-            number += len(records)
+        events = 0
+        for records in _chunks(self._stored(lines)):
             self._chunk(records)
-            progress(number)
+            events += len(records)
+            progress(events)
         self._clockwork.finish(self._cutter.position)
         self._write_totals()
         for file in self._files.values():
             file.close()
-        return self._write_summary(number)
+        return self._write_summary(events)
+
+    def _stored(self, lines: Iterable[bytes]) -> Iterator[Record]:
+        """Every line that is not blank, numbered as in the file."""
+        for number, line in enumerate(lines):
+            self._lines.add(line)
+            if line.strip():
+                yield Record(number, -1, None, line)
 
     def _chunk(self, records: list[Record]) -> None:
         results = self._decoder.ahead(records)
@@ -245,16 +250,8 @@ def _slices(results: Sequence[Decoded], newest_ms: int) -> Iterator[tuple[int, i
         yield first, len(results)
 
 
-def _chunks(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
-    chunk: list[bytes] = []
-    for line in lines:
-        if not line.strip():
-            continue
-        chunk.append(line)
-        if len(chunk) == CHUNK_LINES:
-            yield chunk
-            chunk = []
-    if chunk:
+def _chunks(records: Iterator[Record]) -> Iterator[list[Record]]:
+    while chunk := list(islice(records, CHUNK_LINES)):
         yield chunk
 
 

@@ -11,7 +11,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
 
 from tokenfuse.contracts.axes import AXES, FURTHER_AXES, FURTHER_AXES_MAX
 
@@ -37,7 +42,10 @@ class FileSecretsSource(PydanticBaseSettingsSource):
 
     def __call__(self) -> dict[str, Any]:
         """All settings that come from files."""
-        values = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
+        values = {
+            name: self.get_field_value(field, name)[0]
+            for name, field in self.settings_cls.model_fields.items()
+        }
         return {name: value for name, value in values.items() if value is not None}
 
 
@@ -57,30 +65,45 @@ class Settings(BaseSettings):
     ssl_certfile: Path | None = None
     ssl_keyfile: Path | None = None
     topic_prefix: str = Field("", description="Put before every topic and group name, e.g. `staging.`.")
-    source_partitions: int = Field(4, ge=1, le=1024, description="Partitions of the source topic, at creation.")
-    deltas_partitions: int = Field(32, ge=1, le=1024, description="Partitions of the deltas topic; fixed for ever.")
+    source_partitions: int = Field(
+        4, ge=1, le=1024, description="Partitions of the source topic, at creation."
+    )
+    deltas_partitions: int = Field(
+        32, ge=1, le=1024, description="Partitions of the deltas topic; fixed for ever."
+    )
     replication_factor: int = Field(1, ge=1, le=9)
     instance_id: str = Field(
         default_factory=socket.gethostname,
         description="Static membership: one id must never live twice. Each role appends its own name.",
     )
     further_axes: tuple[str, ...] = Field(
-        (), description="Up to six more axes that become scopes, e.g. `cost_center`; `labels.<name>` for a label."
+        (),
+        description="Up to six more axes that become scopes, e.g. `cost_center`; `labels.<name>` for a label.",
     )
     rules_dir: Path = Field(Path("rules"), description="Rule files; watched, reloaded whole or not at all.")
-    state_dir: Path = Field(Path(".tokenfuse"), description="Local state: broker.json, the embedded broker's log.")
+    state_dir: Path = Field(
+        Path(".tokenfuse"), description="Local state: broker.json, the embedded broker's log."
+    )
     host: str = Field("127.0.0.1", description="Where /livez, /readyz and /metrics listen.")
     port: int = Field(0, ge=0, le=65535, description="Port of health and metrics; 0: a free one, in the log.")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     slice_ms: int = Field(250, ge=10, le=5000, description="A source slice is cut at least this often.")
     slice_records_max: int = Field(20_000, ge=1, le=200_000)
-    dedup_horizon_seconds: int = Field(600, ge=10, le=86_400, description="How long an event id is remembered.")
+    dedup_horizon_seconds: int = Field(
+        600, ge=10, le=86_400, description="How long an event id is remembered."
+    )
     event_age_seconds_max: int = Field(30 * 86_400, ge=60, description="Older events are dead-lettered.")
-    event_ahead_seconds_max: int = Field(600, ge=0, description="Events further in the future are dead-lettered.")
+    event_ahead_seconds_max: int = Field(
+        600, ge=0, description="Events further in the future are dead-lettered."
+    )
     checkpoint_seconds: float = Field(2.0, gt=0, le=60)
     rollup_seconds: int = Field(10, ge=1, le=15, description="Open panes go out at least this often.")
-    buckets: int = Field(256, ge=1, le=4096, description="State buckets per deltas partition; fixed for ever.")
-    scopes_per_axis_max: int = Field(100_000, ge=10, description="Per deltas partition; more fold into `~other`.")
+    buckets: int = Field(
+        256, ge=1, le=4096, description="State buckets per deltas partition; fixed for ever."
+    )
+    scopes_per_axis_max: int = Field(
+        100_000, ge=10, description="Per deltas partition; more fold into `~other`."
+    )
     slack_bot_token: SecretStr | None = None
     slack_channel: str | None = None
     slack_base_url: str = "https://slack.com/api/"
@@ -122,4 +145,9 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments win over the environment, that over secret files, those over `tokenfuse.yaml`."""
-        return init_settings, env_settings, FileSecretsSource(settings_cls), YamlConfigSettingsSource(settings_cls)
+        return (
+            init_settings,
+            env_settings,
+            FileSecretsSource(settings_cls),
+            YamlConfigSettingsSource(settings_cls),
+        )

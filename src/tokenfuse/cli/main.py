@@ -1,0 +1,48 @@
+"""`tokenfuse`: every verb of the command line. Exit codes: 0 fine, 1 found something, 2 could not run."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Final
+
+VERBS: Final = (
+    "demo",
+    "run",
+    "publish",
+    "convert",
+    "replay",
+    "rules",
+    "killswitch",
+    "alerts",
+    "notify",
+    "topics",
+    "schema",
+    "doctor",
+)
+"""Modules of this package, in the order in which help shows them."""
+
+
+def main() -> None:
+    """Entry point of the `tokenfuse` command."""
+    try:
+        import typer
+    except ImportError:
+        sys.exit(
+            "tokenfuse: only the light gateway part is installed; for the command line: pip install 'tokenfuse[service]'"
+        )
+    app = typer.Typer(
+        name="tokenfuse",
+        help="A fuse for the LLM bill: exact spend windows, drift detection and a kill switch over Kafka.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    for verb in VERBS:
+        importlib.import_module(f"tokenfuse.cli.{verb}").register(app)
+    app()
+
+
+if __name__ == "__main__":
+    main()
