@@ -7,7 +7,6 @@ import sys
 from typing import Final
 
 VERBS: Final = (
-    "demo",
     "run",
     "publish",
     "convert",
