@@ -10,11 +10,12 @@ import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from tests.support.switch_topic import SwitchWriter, create_topic
 
 from tokenfuse.contracts.event import decode_event
 from tokenfuse.contracts.topics import EVENTS, KILLSWITCH
-from tokenfuse.gateway import Gateway
+from tokenfuse.gateway import Gateway, reader
 from tokenfuse.gateway.reader import follow
 from tokenfuse.runtime.broker.child import Child, free_port
 from tokenfuse.runtime.broker.embedded import _binary, _command
@@ -208,3 +209,24 @@ async def test_a_gateway_finds_a_broker_that_starts_after_it_and_one_that_lost_i
                     return gateway.check(tenant="acme").allowed, gateway.check(tenant="other").allowed
 
                 await until(refused, lambda answer: answer == (True, False))
+
+
+async def test_a_broker_that_goes_away_is_noticed_and_ends_the_reading_not_the_task(
+    topic_prefix, tmp_path, monkeypatch
+) -> None:
+    """aiokafka's own cancelled fetch must not look like our cancellation: the gateway would stop following for good."""
+    monkeypatch.setattr(reader, "CONTACT_LOST_SECONDS", 1.0)
+    port = free_port()
+    address = f"127.0.0.1:{port}"
+    topic = topic_prefix + KILLSWITCH
+    async with contextlib.aclosing(follow(topic, {"bootstrap_servers": address})) as chunks:
+        with broker_at(port, tmp_path):
+            await create_topic(address, topic)
+            assert (await anext(chunks)).records == ()
+
+        async def read_on() -> None:
+            async for _ in chunks:
+                pass
+
+        with pytest.raises(reader.ContactLostError):
+            await asyncio.wait_for(read_on(), DEADLINE_SECONDS)

@@ -179,9 +179,9 @@ class _Confirmation:
         self._shows = shows
         self._scope = scope or {}
 
-    def take(self, record: Any) -> object:
+    def take(self, record: Any) -> None:
         """One record."""
-        return self._board.take(record)
+        self._board.take(record)
 
     def sending(self) -> bool:
         """Note which alerts should change."""

@@ -11,6 +11,7 @@ for ever. So whoever loses touch with the broker for long reads everything again
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Mapping
@@ -102,7 +103,7 @@ async def follow(topic: str, client_options: Mapping[str, Any]) -> AsyncGenerato
             caught_up = await ends.reached()
             yield Chunk(tuple(record for batch in batches.values() for record in batch), caught_up)
     finally:
-        await consumer.stop()
+        await _stop(consumer)
 
 
 async def read_to_end(topic: str, client_options: Mapping[str, Any]) -> list[Any]:
@@ -118,6 +119,16 @@ async def read_to_end(topic: str, client_options: Mapping[str, Any]) -> list[Any
             if chunk.caught_up:
                 break
     return records
+
+
+async def _stop(consumer: AIOKafkaConsumer) -> None:
+    """Stop it for good.
+
+    While a broker is away, aiokafka 0.14 lets the cancellation of its own fetch escape from `stop`, which would end our
+    task as if we were cancelled, and leaves the connections open (`fetcher.py`, `close`: `await x` of a cancelled task).
+    """
+    await asyncio.gather(consumer.stop(), return_exceptions=True)
+    await asyncio.gather(consumer._client.close(), return_exceptions=True)  # noqa: SLF001 - see above
 
 
 class _Ends:
