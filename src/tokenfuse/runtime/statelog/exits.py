@@ -37,6 +37,7 @@ class ExitReason(Enum):
         83,
         "the group no longer knows this worker: it was silent for too long, or TOKENFUSE_INSTANCE_ID lives twice",
     )
+    GROUP_FAILED = (84, "the broker does not let this worker into its consumer group: see its error below")
     FAUST_CRASHED = (81, "Faust gave up: see its error above")
     NEWER_FORMAT = (82, "written by a newer release: run that release")
 

@@ -182,6 +182,18 @@ async def send(app: Any, output: Any) -> Any:
     )
 
 
+def group_error(app: Any) -> BaseException | None:
+    """What the group's coordinator refused for good, e.g. a missing permission.
+
+    aiokafka keeps such an error until a fetch of its user raises it, and stops taking part in the group meanwhile.
+    Faust fetches past that place (transport/drivers/aiokafka.py `_fetch_records`), so it would wait for ever.
+    """
+    if app.consumer._thread is None or app.consumer._thread._consumer is None:  # noqa: SLF001
+        return None
+    error: BaseException | None = app.consumer._thread._consumer._coordinator._pending_exception  # noqa: SLF001
+    return error
+
+
 def crash_reason(app: Any) -> BaseException | None:
     """Why Faust gave up, if it did."""
     return app.crash_reason if app.crashed else None

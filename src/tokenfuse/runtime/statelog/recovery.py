@@ -72,7 +72,8 @@ def newest_checkpoint(values: Mapping[bytes, bytes]) -> Checkpoint:
         if rows is not None:
             return Checkpoint(head.offset, head.core, rows, keys)
     if candidates:
-        msg = f"{len(candidates)} heads, offsets {sorted(head.offset for head, _ in candidates)}, none with all its rows"
+        found = [f"offset {head.offset}: {len(i.rows)} of {head.rows} rows" for head, i in candidates]
+        msg = f"no head with all its rows among {len(keys)} keys ({', '.join(found)})"
         raise IncompleteCheckpointError(msg)
     return Checkpoint(-1, b"", {}, keys)
 

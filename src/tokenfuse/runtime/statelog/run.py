@@ -90,7 +90,11 @@ class Worker:
         self._app.on_partitions_revoked.connect(self._on_revoked)
         internals.agent(self._app, input_topic(self._app, spec), spec.role, self._process)
         self._watchdog = Watchdog(
-            self.owner, lambda: internals.recovery_progress(self._app), self._end_offsets, interval
+            self.owner,
+            lambda: internals.group_error(self._app),
+            lambda: internals.recovery_progress(self._app),
+            self._end_offsets,
+            interval,
         )
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from tokenfuse.runtime.statelog.owner import Owner
 
 PULSE_SECONDS: Final = 0.5
-CHECK_SECONDS: Final = 5.0
-RECOVERY_STALL_SECONDS: Final = 120.0
+CHECK_SECONDS: Final = 2.0
+RECOVERY_STALL_SECONDS: Final = 60.0
 CHECKPOINT_STALL_SECONDS: Final = 120.0
 INPUT_STALL_SECONDS: Final = 60.0
 
@@ -52,11 +52,13 @@ class Watchdog:
     def __init__(
         self,
         owner: Owner,
+        group_error: Callable[[], BaseException | None],
         recovery_progress: Callable[[], Hashable],
         end_offsets: Callable[[], Awaitable[dict[int, int]]],
         interval_seconds: float,
     ) -> None:
         self._owner = owner
+        self._group_error = group_error
         self._recovery_progress = recovery_progress
         self._end_offsets = end_offsets
         self._checkpoint_seconds_max = CHECKPOINT_STALL_SECONDS + interval_seconds
@@ -68,9 +70,15 @@ class Watchdog:
         """Until cancelled."""
         while True:
             await asyncio.sleep(CHECK_SECONDS)
+            self.check_group()
             self.check_recovery(time.monotonic())
             self.check_checkpoints(time.monotonic())
             await self.check_input(time.monotonic())
+
+    def check_group(self) -> None:
+        """The broker refused us for good."""
+        if error := self._group_error():
+            die(ExitReason.GROUP_FAILED, role=self._owner.spec.role, error=repr(error))
 
     def check_recovery(self, now: float) -> None:
         """Joining the group and reading the changelog may take long, but not without any progress.
