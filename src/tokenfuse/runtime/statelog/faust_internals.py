@@ -39,26 +39,30 @@ def require_pinned_versions() -> None:
         raise WrongVersionError(msg)
 
 
+def watch_membership(coordinator: Any, lost: Callable[[], None]) -> None:
+    """Call `lost` when the group no longer knows this static member (aiokafka/consumer/group_coordinator.py).
+
+    aiokafka calls `reset_generation` when a heartbeat, commit, join or sync is refused, and joins again. A static
+    member that does so evicts the process that took its place, which then evicts us, and so on for ever.
+    """
+    reset = coordinator.reset_generation
+
+    def reset_generation() -> None:
+        was_member = coordinator.generation > 0 and not coordinator._closing.done()  # noqa: SLF001
+        reset()
+        if was_member and coordinator._group_instance_id is not None:  # noqa: SLF001
+            lost()
+
+    coordinator.reset_generation = reset_generation
+
+
 class ExactConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc] # Faust is untyped
     """Ends the process when the group no longer knows this member."""
 
     async def on_start(self) -> None:
-        """Watch the coordinator's `reset_generation` (aiokafka/consumer/group_coordinator.py).
-
-        aiokafka calls it when a heartbeat, commit, join or sync is refused, and joins again. A static member that does
-        so evicts the process that took its place, which then evicts us, and so on for ever: two that never finish.
-        """
+        """Watch the coordinator as soon as there is one."""
         await super().on_start()
-        coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001
-        reset, lost = coordinator.reset_generation, self.transport.membership_lost
-
-        def reset_generation() -> None:
-            was_member = coordinator.generation > 0 and not coordinator._closing.done()  # noqa: SLF001
-            reset()
-            if was_member and coordinator._group_instance_id is not None:  # noqa: SLF001
-                lost()
-
-        coordinator.reset_generation = reset_generation
+        watch_membership(self._ensure_consumer()._coordinator, self.transport.membership_lost)  # noqa: SLF001
 
 
 class ExactConsumer(Consumer):  # type: ignore[misc] # Faust is untyped
