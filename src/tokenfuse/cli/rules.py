@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import typer
 
-DEFAULT_PATH = Path("rules")
+from tokenfuse.cli.common import EXIT_COULD_NOT_RUN, EXIT_FOUND, Output, OutputOption, fail, print_json
+
+if TYPE_CHECKING:
+    from tokenfuse.rules.errors import RuleFileError
+    from tokenfuse.rules.lint import LintIssue
+    from tokenfuse.rules.ruletest import Loaded, Result
+
+DEFAULT_PATH: Final = Path("rules")
 
 RulesPath = Annotated[Path, typer.Argument(help="Directory of rule files.", envvar="TOKENFUSE_RULES_DIR")]
 RulesOrTestPath = Annotated[
@@ -17,15 +22,6 @@ RulesOrTestPath = Annotated[
     typer.Argument(help="Directory of rule files, or one _test.yaml file.", envvar="TOKENFUSE_RULES_DIR"),
 ]
 
-
-class Output(StrEnum):
-    """How results are shown."""
-
-    table = "table"
-    json = "json"
-
-
-OutputOption = Annotated[Output, typer.Option("--output", "-o", help="For people or for programs.")]
 
 app = typer.Typer(no_args_is_help=True, help="Check and test rule files.")
 
@@ -54,81 +50,71 @@ def check(
     issues = lint(files)
     found = [issue for issue in issues if strict or issue.severity == "error"]
     if output is Output.json:
-        _print_json({
-            "ok": not found, "ruleset": ruleset.id, "files": len(files), "rules": [rule.id for rule in ruleset.rules],
-            "problems": [], "issues": [_fields(issue) for issue in issues],
-        })  # fmt: skip
+        rules = [rule.id for rule in ruleset.rules]
+        print_json({"ok": not found, "ruleset": ruleset.id, "rules": rules, "problems": [], "issues": issues})
     else:
-        for issue in issues:
-            print(issue)
+        _show_issues(issues)
         print(
             f"{len(files)} files, {len(ruleset.rules)} rules, {len(issues)} findings; rule set {ruleset.id}"
         )
-    raise typer.Exit(1 if found else 0)
+    raise typer.Exit(EXIT_FOUND if found else 0)
 
 
 @app.command("test")
 def run_rule_tests(path: RulesOrTestPath = DEFAULT_PATH, output: OutputOption = Output.table) -> None:
     """Run every `*_test.yaml` beside the rules through the real pipeline, without a broker."""
-    from tokenfuse.decide.replay import run_events
     from tokenfuse.ingest.call import Call
-    from tokenfuse.rules.errors import RuleFileError
-    from tokenfuse.rules.ruletest import read_tests, run_tests, test_paths, untested
+    from tokenfuse.rules.ruletest import run_tests, untested
+    from tokenfuse.runtime.pipeline import run_events
 
-    root = path if path.is_dir() else path.parent
-    try:
-        loaded = [read_tests(root, one) for one in (test_paths(path) if path.is_dir() else [path])]
-    except RuleFileError as error:
-        _refuse(error, output)
-    if not loaded:
-        _fail(f"no *_test.yaml in {path}: write one beside each rule file", output)
-    results = []
+    loaded = _read_tests(path, output)
+    results: list[Result] = []
     for one in loaded:
         for result in run_tests(one, Call, run_events):
             results.append(result)
             if output is Output.table:
-                _show(result)
+                _show_result(result)
     failed = [result for result in results if result.failures]
     never = {one.source.path: untested(one) for one in loaded}
     if output is Output.json:
-        _print_json({"ok": not failed, "results": [_fields(r) for r in results], "untested": never})
+        print_json({"ok": not failed, "results": results, "untested": never})
     else:
         for name, rules in never.items():
             if rules:
                 print(f"{name}: no test sees these rules fire: {', '.join(rules)}")
         print(f"{len(results)} tests, {len(failed)} failed")
-    raise typer.Exit(1 if failed else 0)
+    raise typer.Exit(EXIT_FOUND if failed else 0)
 
 
-def _show(result: Any) -> None:
-    print(f"{'FAIL' if result.failures else 'ok  '} {result.path}: {result.name} ({result.calls} calls)")
+def _read_tests(path: Path, output: Output) -> list[Loaded]:
+    from tokenfuse.rules.errors import RuleFileError
+    from tokenfuse.rules.ruletest import read_tests, test_paths
+
+    root, paths = (path, test_paths(path)) if path.is_dir() else (path.parent, [path])
+    if not paths:
+        fail(f"no *_test.yaml in {path}: write one beside each rule file", output)
+    try:
+        return [read_tests(root, one) for one in paths]
+    except RuleFileError as error:
+        _refuse(error, output)
+
+
+def _show_issues(issues: list[LintIssue]) -> None:
+    for issue in issues:
+        print(issue)
+
+
+def _show_result(result: Result) -> None:
+    mark = "FAIL" if result.failures else "ok  "
+    print(f"{mark} {result.path}: {result.name} ({result.calls} calls)", flush=True)
     for failure in result.failures:
         print(f"     {result.path}:{failure.line}: {failure.message}")
 
 
-def _refuse(error: Any, output: Output) -> NoReturn:
+def _refuse(error: RuleFileError, output: Output) -> NoReturn:
     """The files are wrong: every mistake with its place, exit 2."""
     if output is Output.json:
-        _print_json({"ok": False, "problems": [_fields(problem) for problem in error.problems], "issues": []})
-    else:
-        typer.echo(str(error), err=True)
-        typer.echo(f"{len(error.problems)} mistakes: nothing was loaded", err=True)
-    raise typer.Exit(2)
-
-
-def _fail(message: str, output: Output) -> NoReturn:
-    if output is Output.json:
-        _print_json({"ok": False, "error": message})
-    else:
-        typer.echo(message, err=True)
-    raise typer.Exit(2)
-
-
-def _fields(record: Any) -> Any:
-    from msgspec import to_builtins
-
-    return to_builtins(record)
-
-
-def _print_json(record: dict[str, Any]) -> None:
-    print(json.dumps(record, ensure_ascii=False))
+        print_json({"ok": False, "problems": error.problems, "issues": []})
+    typer.echo(str(error), err=True)
+    typer.echo(f"{len(error.problems)} found: nothing was loaded", err=True)
+    raise typer.Exit(EXIT_COULD_NOT_RUN)

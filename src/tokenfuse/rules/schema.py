@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 
 from tokenfuse.contracts.alert import Severity
 from tokenfuse.contracts.axes import AXES, CELL_AXES, FURTHER_AXES, GLOBAL
@@ -23,12 +32,15 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-def _known_axis(axis: str) -> str:
-    if axis in (*AXES, *FURTHER_AXES, GLOBAL) or (axis.startswith("labels.") and len(axis) > len("labels.")):
-        return axis
-    raise ValueError(
-        f"{axis!r} is no axis: one of {', '.join((*AXES, GLOBAL, *FURTHER_AXES))} or labels.<name>"
-    )
+def _known_axes(value: Any) -> Any:
+    """One axis or a list of them: checked by hand, since a union tells a mistake once per member."""
+    axes = value if isinstance(value, list) else [value]
+    for axis in axes:
+        if not isinstance(axis, str) or (axis not in _AXES and not re.fullmatch(r"labels\..+", axis)):
+            raise ValueError(f"{axis!r} is no axis: one of {', '.join(_AXES)} or labels.<name>")
+    if not axes or len(set(axes)) < len(axes):
+        raise ValueError("give at least one axis, each once")
+    return value
 
 
 def _known_window(window: str) -> str:
@@ -39,8 +51,21 @@ def _known_window(window: str) -> str:
     )
 
 
-Axis = Annotated[str, AfterValidator(_known_axis)]
-Window = Annotated[str, AfterValidator(_known_window)]
+_AXES: Final = (*AXES, GLOBAL, *FURTHER_AXES)
+_AXIS_SCHEMA: Final = {"type": "string", "anyOf": [{"enum": list(_AXES)}, {"pattern": r"^labels\..+"}]}
+Axes = Annotated[
+    str | list[str],
+    BeforeValidator(_known_axes),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                _AXIS_SCHEMA,
+                {"type": "array", "items": _AXIS_SCHEMA, "minItems": 1, "uniqueItems": True},
+            ]
+        }
+    ),
+]
+Window = Annotated[str, AfterValidator(_known_window), WithJsonSchema({"enum": ["day", "month", *ROLLING]})]
 RuleId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=64)]
 
 
@@ -82,7 +107,7 @@ class RuleSpec(_Strict):
     maturity: Maturity = Field(
         description="stable, incubating or sandbox: how far its thresholds are proven."
     )
-    axis: Axis | Annotated[list[Axis], Field(min_length=1)] = Field(
+    axis: Axes = Field(
         description="Every scope of this axis is judged; a list makes one rule per axis, named <id>.<axis>."
     )
     match: str = Field("*", description="Shell pattern on the scope's value; * is every value.", min_length=1)
@@ -100,12 +125,6 @@ class RuleSpec(_Strict):
     def axes(self) -> list[str]:
         """The axes, one or many."""
         return self.axis if isinstance(self.axis, list) else [self.axis]
-
-    @model_validator(mode="after")
-    def _axes_differ(self) -> RuleSpec:
-        if len(set(self.axes)) < len(self.axes):
-            raise ValueError("an axis is there twice: keep one")
-        return self
 
 
 class _Severe(_Strict):
@@ -204,9 +223,7 @@ class DriftSpec(RuleSpec, _Severe):
     )
     calls_min: int = Field(description="Calls in the window below which the rule is silent.", ge=1)
     floor_usd_per_day: Usd = Field(description="An excess below this is nobody's page.")
-    evaluation_interval: Duration = Field(
-        description="Every so often of event time, 10s to 60s.", ge=10, le=60
-    )
+    evaluation_interval: Duration = Field(description="Every so often of event time, 10s to 60s.")
 
     @model_validator(mode="after")
     def _fits_the_windows(self) -> DriftSpec:
@@ -216,6 +233,8 @@ class DriftSpec(RuleSpec, _Severe):
             set(self.windows)
         ):
             raise ValueError("windows: rising, each once, from 60s to 24h, whole multiples of 10s")
+        if not 10 <= self.evaluation_interval <= 60:
+            raise ValueError("evaluation_interval: from 10s to 60s")
         if self.baseline_hours_min > self.baseline // 3600:
             raise ValueError("baseline_hours_min: at most the hours of the baseline")
         return self
