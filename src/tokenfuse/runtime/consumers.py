@@ -42,11 +42,14 @@ class Lag:
 
 async def lags(settings: Settings) -> list[Lag]:
     """Every role's group. Committed offsets of agents and decider trail their checkpoints by a few seconds."""
-    async with kafka.admin(settings) as admin, kafka.consumer(settings) as consumer:
-        return [
-            await _lag(admin, consumer, settings.topic(group), settings.topic(topic))
-            for group, topic in GROUPS
-        ]
+    admin = kafka.admin(settings)
+    await admin.start()
+    try:
+        async with kafka.consumer(settings) as consumer:
+            names = [(settings.topic(group), settings.topic(topic)) for group, topic in GROUPS]
+            return [await _lag(admin, consumer, group, topic) for group, topic in names]
+    finally:
+        await admin.close()
 
 
 async def _lag(admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, group: str, topic: str) -> Lag:

@@ -1,0 +1,70 @@
+"""Rollups as an outside reader, a warehouse, sees them: the latest revision per key is the truth."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from tokenfuse.runtime.broker import end_offsets
+
+MEASURES = (
+    "calls",
+    "cost_nanousd",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "retries",
+)
+
+Totals = dict[tuple[str, str], tuple[int, ...]]
+
+
+async def read_rollups(bootstrap_servers: str, topic: str) -> dict[bytes, dict[str, Any]]:
+    """The whole topic, upserted by key and revision."""
+    latest: dict[bytes, dict[str, Any]] = {}
+    async with AIOKafkaConsumer(
+        bootstrap_servers=bootstrap_servers, auto_offset_reset="earliest"
+    ) as consumer:
+        await consumer._client.force_metadata_update()
+        partitions = [
+            TopicPartition(topic, p)
+            for p in sorted(
+                consumer._client.cluster.partitions_for_topic(topic) or await _partitions(consumer, topic)
+            )
+        ]
+        consumer.assign(partitions)
+        ends = await end_offsets(consumer, partitions)
+        position = dict.fromkeys(partitions, 0)
+        for tp in partitions:
+            consumer.seek(tp, 0)
+        while any(position[tp] < end for tp, end in ends.items()):
+            for tp, records in (await consumer.getmany(timeout_ms=200)).items():
+                for record in records:
+                    _upsert(latest, record.key, json.loads(record.value))
+                position[tp] = records[-1].offset + 1
+    return latest
+
+
+async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
+    await consumer._client.set_topics([topic])
+    return consumer._client.cluster.partitions_for_topic(topic) or set()
+
+
+def _upsert(latest: dict[bytes, dict[str, Any]], key: bytes, value: dict[str, Any]) -> None:
+    known = latest.get(key)
+    if known is None or value["revision"] >= known["revision"]:
+        latest[key] = value
+
+
+def totals(rollups: dict[bytes, dict[str, Any]], granularity: str) -> Totals:
+    """Sums per scope over one granularity and what came too late for its panes."""
+    sums: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0] * len(MEASURES))
+    for rollup in rollups.values():
+        if rollup["granularity"] in {granularity, f"late_{granularity}"}:
+            row = sums[rollup["axis"], rollup["value"]]
+            for place, name in enumerate(MEASURES):
+                row[place] += rollup[name]
+    return {scope: tuple(row) for scope, row in sums.items() if any(row)}
