@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.support.installation import ROLES, Installation
 from tests.support.processes import wait_until
-from tests.support.rollup_reader import Totals, read_rollups, totals
+from tests.support.rollup_reader import Totals, read_rollups, records_in, totals
 
-from tokenfuse.contracts.topics import ROLLUPS
+from tokenfuse.contracts.topics import EVENTS as EVENTS_TOPIC, ROLLUPS
 
 if TYPE_CHECKING:
     from tests.conftest import Broker
@@ -134,6 +134,20 @@ def check_one_page(installation: Installation) -> None:
     assert [s["scope"] for s in switches["switches"]] == [{"tenant": "whale"}]
 
 
+def kill_each_role_on_the_way(installation: Installation) -> None:
+    """kill -9 of one role after every fifth of the events; the group starts it again."""
+    servers = installation.environment["TOKENFUSE_BOOTSTRAP_SERVERS"]
+    topic = installation.environment["TOKENFUSE_TOPIC_PREFIX"] + EVENTS_TOPIC
+    for fifth, role in enumerate(ROLES, 1):
+        wanted = fifth * EVENTS // 5
+        wait_until(
+            lambda wanted=wanted: asyncio.run(records_in(servers, topic)) >= wanted,
+            f"{wanted} events are out",
+            120,
+        )
+        installation.kill(role)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("killing", [False, True], ids=["undisturbed", "every_role_killed"])
@@ -146,12 +160,10 @@ def test_a_breached_cap_is_one_page_and_one_switch_and_every_total_is_exact(
     write(tmp_path / "events.jsonl", unique, seed=7)
     rules = {"caps.yaml": RULES.format(limit=limit.quantize(Decimal("0.01")))}
     with Installation(tmp_path, broker.bootstrap_servers, topic_prefix, rules) as installation:
-        rate = ["--rate", "8000"] if killing else []
+        rate = ["--rate", "4000"] if killing else []
         producer = installation.start_command("publish", str(tmp_path / "events.jsonl"), *rate)
         if killing:
-            for role in ROLES:
-                wait_until(lambda role=role: installation.pid(role) is not None, f"{role} runs", 60)
-                installation.kill(role)
+            kill_each_role_on_the_way(installation)
         assert producer.wait(240) == 0
         check_totals(installation, truth)
         check_one_page(installation)

@@ -28,17 +28,10 @@ async def read_rollups(bootstrap_servers: str, topic: str) -> dict[bytes, dict[s
     async with AIOKafkaConsumer(
         bootstrap_servers=bootstrap_servers, auto_offset_reset="earliest"
     ) as consumer:
-        await consumer._client.force_metadata_update()
-        partitions = [
-            TopicPartition(topic, p)
-            for p in sorted(
-                consumer._client.cluster.partitions_for_topic(topic) or await _partitions(consumer, topic)
-            )
-        ]
-        consumer.assign(partitions)
-        ends = await end_offsets(consumer, partitions)
-        position = dict.fromkeys(partitions, 0)
-        for tp in partitions:
+        ends = await _ends(consumer, topic)
+        consumer.assign(list(ends))
+        position = dict.fromkeys(ends, 0)
+        for tp in ends:
             consumer.seek(tp, 0)
         while any(position[tp] < end for tp, end in ends.items()):
             for tp, records in (await consumer.getmany(timeout_ms=200)).items():
@@ -48,9 +41,16 @@ async def read_rollups(bootstrap_servers: str, topic: str) -> dict[bytes, dict[s
     return latest
 
 
-async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
+async def records_in(bootstrap_servers: str, topic: str) -> int:
+    """How many records a topic has had."""
+    async with AIOKafkaConsumer(bootstrap_servers=bootstrap_servers) as consumer:
+        return sum((await _ends(consumer, topic)).values())
+
+
+async def _ends(consumer: AIOKafkaConsumer, topic: str) -> dict[TopicPartition, int]:
     await consumer._client.set_topics([topic])
-    return consumer._client.cluster.partitions_for_topic(topic) or set()
+    numbers = consumer._client.cluster.partitions_for_topic(topic) or set()
+    return await end_offsets(consumer, [TopicPartition(topic, number) for number in sorted(numbers)])
 
 
 def _upsert(latest: dict[bytes, dict[str, Any]], key: bytes, value: dict[str, Any]) -> None:
