@@ -134,7 +134,7 @@ class Gateway:
         call = more if axes is None else {**axes, **more}
         now_ms = time.time_ns() // 1_000_000
         found = self._view.find(call, now_ms)
-        stale = self.stale
+        stale = time.monotonic() - self._alive_at > self._stale_after_seconds
         if not found and not stale:
             return ALLOWED
         closed = next((scope for scope in self._closed if selects(scope, call)), None) if stale else None

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
+from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -81,7 +82,7 @@ class SwitchView:
         # By the sorted names of a switch's axes: value of the one axis, or tuple of their values, to entry.
         self._index: dict[tuple[str, ...], Table] = {}
         self._single: tuple[tuple[str, Table], ...] = ()
-        self._other: tuple[tuple[tuple[str, ...], Table], ...] = ()
+        self._other: tuple[tuple[Callable[[Mapping[str, Any]], Any], Table], ...] = ()
 
     def apply(self, key: bytes | None, value: bytes | None, headers: Headers) -> Outcome:
         """Take one record of the topic; never raises for what is in it."""
@@ -108,8 +109,11 @@ class SwitchView:
             entry = table.get(get(axis))
             if entry is not None and entry.expires_ms > now_ms:
                 found.append(entry)
-        for names, table in self._other:  # the switch on everything among them: its tuple is empty
-            entry = table.get(tuple(map(get, names)))
+        for values_of, table in self._other:
+            try:
+                entry = table.get(values_of(axes))
+            except KeyError:  # the call lacks an axis
+                continue
             if entry is not None and entry.expires_ms > now_ms:
                 found.append(entry)
         return found
@@ -191,7 +195,12 @@ class SwitchView:
     def _list_tables(self) -> None:
         """What `find` walks: replaced whole, since other threads may be walking it."""
         self._single = tuple((names[0], table) for names, table in self._index.items() if len(names) == 1)
-        self._other = tuple((names, table) for names, table in self._index.items() if len(names) != 1)
+        self._other = tuple(
+            # A scope without axes is everything: its tuple of values is empty. `itemgetter` is six times a loop.
+            (itemgetter(*names) if names else lambda _axes: (), table)
+            for names, table in self._index.items()
+            if len(names) != 1
+        )
 
 
 def _place(switch: Switch) -> tuple[tuple[str, ...], Any]:
@@ -211,8 +220,8 @@ def _generation(headers: Headers) -> int | None:
 def _as_counted(axes: Mapping[str, Any]) -> Mapping[str, Any]:
     """Values as the call's event will be counted under: text of bounded length."""
     try:
-        # One call into C for the ordinary case: a handful of short strings, some None.
-        if len("".join(filter(None, axes.values()))) <= VALUE_CHARS_MAX:
+        # One call into C for the ordinary case, a handful of short strings; anything else raises TypeError.
+        if len("".join(axes.values())) <= VALUE_CHARS_MAX:
             return axes
     except TypeError:
         pass

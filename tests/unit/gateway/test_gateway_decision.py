@@ -8,7 +8,7 @@ import pytest
 
 from tokenfuse.contracts.clock import from_rfc3339, to_rfc3339
 from tokenfuse.contracts.killswitch import Switch
-from tokenfuse.gateway.decision import ALLOWED, ALLOWED_STALE, message, refusal_body
+from tokenfuse.gateway.decision import ALLOWED, ALLOWED_STALE, decided_alone, message, refusal_body
 from tokenfuse.gateway.judge import judge
 from tokenfuse.gateway.throttle import Throttle
 from tokenfuse.gateway.view import Entry
@@ -101,3 +101,13 @@ def test_a_refusal_of_everything_names_everything() -> None:
     )
 
     assert "(all calls)" in message(judge([everything], SHUT, NOW_MS))
+
+
+@pytest.mark.parametrize("action", ["block", "throttle", "downgrade", "warn"])
+@pytest.mark.parametrize("mode", ["enforce", "shadow"])
+def test_the_answer_kept_ready_for_a_lone_switch_is_the_one_that_would_be_worked_out(action, mode) -> None:
+    plain = entry(action, mode=mode)
+    ready = Entry(plain.switch, plain.key, plain.expires_ms, decided_alone(plain.switch))
+
+    assert judge([ready], SHUT, NOW_MS) == judge([plain], SHUT, NOW_MS)
+    assert judge([ready], SHUT, NOW_MS, stale=True) == judge([plain], SHUT, NOW_MS, stale=True)
