@@ -119,9 +119,7 @@ class Cluster:
 
     async def produce(self, messages: int, rng: random.Random, per_second: float) -> None:
         """Messages with amounts of random scopes, mirrored into `truth` in the order of each partition."""
-        async with AIOKafkaProducer(
-            bootstrap_servers=self.bootstrap_servers, enable_idempotence=True
-        ) as producer:
+        async with AIOKafkaProducer(bootstrap_servers=self.bootstrap_servers) as producer:
             began = time.monotonic()
             for index in range(messages):
                 partition = rng.randrange(PARTITIONS)

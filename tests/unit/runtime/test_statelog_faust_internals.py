@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiokafka.consumer.group_coordinator import GroupCoordinator
+from faust.app.base import App
 from faust.tables.base import Collection
+from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
 from faust.transport.consumer import Consumer as BaseConsumer
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
@@ -260,6 +262,17 @@ async def test_an_error_of_the_group_is_seen(make_app: Callable[..., Any]) -> No
     app.consumer._thread._consumer = SimpleNamespace(_coordinator=SimpleNamespace(_pending_exception=error))
 
     assert internals.group_error(app) is error
+
+
+def test_the_assignment_is_announced_before_its_recovery_can_end() -> None:
+    """Between `signal_recovery_start.set()` and the signal to us nothing yields to the recovery's task."""
+    assigned = source(App._on_partitions_assigned)
+    assert in_order(
+        assigned, "await T(self.tables.on_rebalance)(", "await T(self.on_partitions_assigned.send)("
+    )
+    after_start = source(Recovery.on_rebalance).partition("signal_recovery_start.set()")[2]
+    assert "await" not in after_start
+    assert "await" not in source(TableManager.on_rebalance).partition("self.recovery.on_rebalance)(")[2]
 
 
 async def test_what_recovery_says_of_its_generation_is_there(make_app: Callable[..., Any]) -> None:

@@ -84,6 +84,7 @@ class Shell:
 @pytest.fixture
 async def shell() -> Shell:
     shell = Shell()
+    shell.owner.assigned()
     shell.owner.recovered(1, [0], [])
     return shell
 
@@ -150,17 +151,18 @@ async def test_what_the_core_cannot_take_ends_the_process_with_its_reason(
 async def test_a_revocation_drops_everything_and_says_so(shell: Shell) -> None:
     await shell.take(0)
 
-    shell.owner.revoked(1)
+    shell.owner.revoked()
     await shell.take(1)
 
     assert (shell.owner.positions(), shell.acked, shell.ready) == ({}, [], [True, False])
 
 
-async def test_a_recovery_of_a_generation_that_was_revoked_takes_nothing(shell: Shell) -> None:
-    shell.owner.revoked(1)
+async def test_a_recovery_that_ends_after_a_revocation_takes_nothing(shell: Shell) -> None:
+    shell.owner.revoked()
 
     assert shell.owner.recovered(1, [0], []) is False
     assert shell.owner.positions() == {}
+    shell.owner.assigned()
     assert shell.owner.recovered(2, [0, 1], []) is True
     assert shell.owner.positions() == {0: 0, 1: 0}
 
@@ -170,7 +172,8 @@ async def test_state_comes_back_from_the_changelog(shell: Shell) -> None:
     await shell.checkpoint()
     await shell.take(2)
 
-    shell.owner.revoked(1)
+    shell.owner.revoked()
+    shell.owner.assigned()
     shell.owner.recovered(2, [0], dict(shell.changelog()).items())
 
     assert (shell.owner.positions(), shell.applied()) == ({0: 2}, 2)
@@ -179,7 +182,8 @@ async def test_state_comes_back_from_the_changelog(shell: Shell) -> None:
 async def test_a_checkpoint_is_outputs_then_rows_then_head_then_deletions(shell: Shell) -> None:
     await shell.take(0)
     await shell.checkpoint()
-    shell.owner.revoked(1)
+    shell.owner.revoked()
+    shell.owner.assigned()
     shell.owner.recovered(2, [0], dict(shell.changelog()).items())
     before = len(shell.sent)
     await shell.take(1, generation=2)
@@ -203,11 +207,12 @@ async def test_a_checkpoint_is_outputs_then_rows_then_head_then_deletions(shell:
 async def test_a_checkpoint_that_loses_its_assignment_neither_acks_nor_deletes(shell: Shell) -> None:
     await shell.take(0)
     await shell.checkpoint()
-    shell.owner.revoked(1)
+    shell.owner.revoked()
+    shell.owner.assigned()
     shell.owner.recovered(2, [0], dict(shell.changelog()).items())
     await shell.take(1, generation=2)
     acked = list(shell.acked)
-    shell.on_send = lambda output: b"|head" in (output.key or b"") and shell.owner.revoked(2)
+    shell.on_send = lambda output: b"|head" in (output.key or b"") and shell.owner.revoked()
 
     await shell.checkpoint()
 
@@ -277,7 +282,7 @@ def dog(
 
 async def test_a_recovery_without_progress_ends_the_process(shell: Shell) -> None:
     read = [0]
-    shell.owner.revoked(1)
+    shell.owner.revoked()
     watch = dog(shell, lambda: read[0])
     for now in (0.0, 50.0, 100.0, 150.0):
         read[0] += 1

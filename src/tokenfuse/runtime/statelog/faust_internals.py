@@ -124,9 +124,9 @@ def stop_flow(app: Any) -> None:
     app.flow_control.suspend()
 
 
-def generation(app: Any) -> int | None:
+def generation(app: Any) -> int:
     """Generation of the consumer group as of the last assignment; messages carry the one they were fetched under."""
-    return getattr(app, "consumer_generation_id", None)
+    return int(app.consumer_generation_id)
 
 
 def recovered_generation(app: Any) -> int:

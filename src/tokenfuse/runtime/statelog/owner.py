@@ -69,7 +69,7 @@ class Owner:
         self.partitions: dict[int, Partition] = {}
         self.waiting_since: float | None = time.monotonic()
         self._generation: int | None = None
-        self._revoked_generation: int | None = None
+        self._assigned = False
         self._send = send
         self._ack = ack
         self._pulse = pulse
@@ -89,29 +89,33 @@ class Owner:
         """Next offset by input partition."""
         return {index: partition.next_offset for index, partition in self.partitions.items()}
 
-    def revoked(self, generation: int | None) -> None:
+    def assigned(self) -> None:
+        """The group gave us partitions; their recovery begins."""
+        self._assigned = True
+
+    def revoked(self) -> None:
         """Drop everything: another process may own it in a moment, and what we keep would be a guess."""
         self.epoch += 1
         self.partitions = {}
-        self._revoked_generation = generation
+        self._assigned = False
         self._generation = None
         self.waiting_since = time.monotonic()
         self._ready(False)  # noqa: FBT003 - the caller's callback
 
     def recovered(
-        self, generation: int, assigned: Iterable[int], changelog: Iterable[tuple[bytes, bytes | None]]
+        self, generation: int, partitions: Iterable[int], changelog: Iterable[tuple[bytes, bytes | None]]
     ) -> bool:
-        """Take over the assigned partitions from their checkpoints. False: this recovery is of an older generation.
+        """Take over partitions from their checkpoints. False: this recovery is of an assignment that is over.
 
         A recovery may end when its partitions are being taken away already; its rows say nothing of the new ones.
         """
-        if generation == self._revoked_generation:
+        if not self._assigned:
             return False
         began = time.monotonic()
         values = by_partition(changelog)
         self.epoch += 1
         self._generation = generation
-        self.partitions = {index: self._restore(index, values.get(index, {})) for index in sorted(assigned)}
+        self.partitions = {index: self._restore(index, values.get(index, {})) for index in sorted(partitions)}
         self.waiting_since = None
         metrics.RECOVERY_SECONDS.labels(self.spec.role).set(time.monotonic() - began)
         log.info("recovered", role=self.spec.role, generation=generation, positions=self.positions())

@@ -88,6 +88,7 @@ class Worker:
             self._app, spec.checkpoint_topic, spec.partitions, self._on_recover
         )
         self._app.on_partitions_revoked.connect(self._on_revoked)
+        self._app.on_partitions_assigned.connect(self._on_assigned)
         internals.agent(self._app, input_topic(self._app, spec), spec.role, self._process)
         self._watchdog = Watchdog(
             self.owner,
@@ -121,7 +122,7 @@ class Worker:
             die(ExitReason.FAUST_CRASHED, role=self._spec.role, error=repr(error))
 
     async def _stop(self) -> None:
-        self.owner.revoked(internals.generation(self._app))
+        self.owner.revoked()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STOP_SECONDS):
                 await self._app.stop()
@@ -136,14 +137,20 @@ class Worker:
             await self.owner.take(event.message)
 
     async def _on_revoked(self, *_: Any, **__: Any) -> None:
-        self.owner.revoked(internals.generation(self._app))
+        self.owner.revoked()
         internals.forget_changelog(self._app, self._table)
+
+    async def _on_assigned(self, *_: Any, **__: Any) -> None:
+        """Before the recovery of this assignment: its task has been woken, but not run."""
+        self.owner.assigned()
 
     async def _on_recover(self) -> None:
         try:
             internals.stop_flow(self._app)
+            if internals.recovered_generation(self._app) != internals.generation(self._app):
+                return
             taken = self.owner.recovered(
-                internals.recovered_generation(self._app),
+                internals.generation(self._app),
                 internals.assigned_partitions(self._app, self._spec.input_topic),
                 internals.changelog(self._table),
             )
