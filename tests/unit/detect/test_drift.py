@@ -8,7 +8,7 @@ from tests.unit.detect.traffic import Cell, history, measure, window
 
 from tokenfuse.contracts.ruleset import DriftRule, DriftSignal
 from tokenfuse.detect.baseline import learn_baseline
-from tokenfuse.detect.drift import Pairs, bennett_z, score_drift, score_windows
+from tokenfuse.detect.drift import Pairs, bennett_z, score_drift, score_scopes, score_units, score_windows
 from tokenfuse.detect.signals import SIGNALS
 
 HOURS = 96
@@ -274,3 +274,22 @@ def test_bennetts_z_is_the_plain_one_for_small_steps_and_much_smaller_for_single
     assert small == pytest.approx(5.0, rel=1e-3)
     assert large < 3
     assert negative == -5.0
+
+
+def test_units_scored_once_serve_the_rules_of_every_axis():
+    """What the agent may share between axes gives the same verdicts as judging each axis by itself."""
+    rng = np.random.default_rng(15)
+    groups = np.array([0, 0, 1])
+    baseline = learn_baseline(history(CELLS, HOURS, rng), groups)
+    recents = [window([cell.but(cached=0.0) for cell in CELLS], hours, rng) for hours in (0.5, 2)]
+    shared = score_units(recents, baseline, groups, rule("cache"), (1800, 7200))
+    for scopes in ([0, 0, 0], [0, 1, 1]):
+        pairs = Pairs(np.array(scopes), np.arange(3), 2, groups)
+        alone, together = (
+            score_windows(recents, baseline, pairs, rule("cache")),
+            score_scopes(shared, pairs, rule("cache")),
+        )
+
+        assert alone.fires.any()
+        assert alone.z.tolist() == together.z.tolist()
+        assert alone.pair_excess_nanousd.tolist() == together.pair_excess_nanousd.tolist()
