@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.support.installation import ROLES, Installation
 from tests.support.processes import wait_until
-from tests.support.rollup_reader import Totals, read_rollups, records_in, totals
+from tests.support.topic_reader import Totals, read_rollups, records_in, totals
 
 from tokenfuse.contracts.topics import EVENTS as EVENTS_TOPIC, ROLLUPS
 
@@ -75,7 +75,7 @@ def _event(rng: random.Random, number: int, at: float) -> dict[str, Any]:
 
 
 def truth_of(unique: list[dict[str, Any]]) -> Totals:
-    """Sums per scope, in the order of `rollup_reader.MEASURES`, straight from the events."""
+    """Sums per scope, in the order of `topic_reader.MEASURES`, straight from the events."""
     sums: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0] * 6)
     for event in unique:
         row = (

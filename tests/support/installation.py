@@ -83,9 +83,9 @@ class Installation:
             env=self.environment, cwd=self.directory, capture_output=True, text=True, timeout=180, check=check,
         )  # fmt: skip
 
-    def start_command(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start one `tokenfuse` command that goes on."""
-        return self._start("-m", "tokenfuse.cli.main", *arguments, log=arguments[0])
+    def start_command(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """Start one `tokenfuse` command that goes on, with further settings."""
+        return self._start("-m", "tokenfuse.cli.main", *arguments, log=arguments[0], **environment)
 
     def start_gateway(self) -> Gateway:
         """A sample gateway as a process of its own."""
@@ -148,7 +148,7 @@ class Installation:
             "TOKENFUSE_PAGERDUTY_BASE_URL": f"http://127.0.0.1:{port}",
         }
 
-    def _start(self, *arguments: str, log: str | None = None) -> subprocess.Popen[str]:
+    def _start(self, *arguments: str, log: str | None = None, **environment: str) -> subprocess.Popen[str]:
         with contextlib.ExitStack() as stack:
             output: Any = subprocess.PIPE
             if log is not None:

@@ -1,4 +1,4 @@
-"""Rollups as an outside reader, a warehouse, sees them: the latest revision per key is the truth."""
+"""Topics as an outside reader sees them; rollups as a warehouse does: the latest revision per key is the truth."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import defaultdict
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.structs import ConsumerRecord
 
 from tokenfuse.runtime.broker import end_offsets
 
@@ -25,8 +26,17 @@ Totals = dict[tuple[str, str], tuple[int, ...]]
 async def read_rollups(bootstrap_servers: str, topic: str) -> dict[bytes, dict[str, Any]]:
     """The whole topic, upserted by key and revision."""
     latest: dict[bytes, dict[str, Any]] = {}
+    for records in (await read_topic(bootstrap_servers, topic)).values():
+        for record in records:
+            _upsert(latest, record.key, json.loads(record.value))
+    return latest
+
+
+async def read_topic(bootstrap_servers: str, topic: str) -> dict[int, list[ConsumerRecord]]:
+    """Every record of a topic that is there now, by partition."""
+    records: dict[int, list[ConsumerRecord]] = defaultdict(list)
     async with AIOKafkaConsumer(
-        bootstrap_servers=bootstrap_servers, auto_offset_reset="earliest"
+        bootstrap_servers=bootstrap_servers, max_partition_fetch_bytes=8 << 20
     ) as consumer:
         ends = await _ends(consumer, topic)
         consumer.assign(list(ends))
@@ -34,11 +44,10 @@ async def read_rollups(bootstrap_servers: str, topic: str) -> dict[bytes, dict[s
         for tp in ends:
             consumer.seek(tp, 0)
         while any(position[tp] < end for tp, end in ends.items()):
-            for tp, records in (await consumer.getmany(timeout_ms=200)).items():
-                for record in records:
-                    _upsert(latest, record.key, json.loads(record.value))
-                position[tp] = records[-1].offset + 1
-    return latest
+            for tp, batch in (await consumer.getmany(timeout_ms=200)).items():
+                records[tp.partition].extend(batch)
+                position[tp] = batch[-1].offset + 1
+    return records
 
 
 async def records_in(bootstrap_servers: str, topic: str) -> int:
