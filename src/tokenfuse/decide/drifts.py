@@ -15,13 +15,16 @@ from tokenfuse.decide.cells import CellIndex
 from tokenfuse.decide.evidence import Evidence, Witness
 from tokenfuse.decide.standings import Finding, Standings
 from tokenfuse.detect.baseline import DriftBaseline, UnitBaseline, learn_baseline
-from tokenfuse.detect.drift import DriftScore, Pairs, score_windows
+from tokenfuse.detect.drift import DriftScore, Pairs, UnitScores, score_scopes, score_units
 from tokenfuse.windows.granularity import PANE_SECONDS_OF, SERIES, finest_for
 from tokenfuse.windows.pane import Sums
 from tokenfuse.windows.rolling import RollingSum
 from tokenfuse.windows.state import WindowState
 
 HOUR_S: Final = 3600
+
+SharedScores = dict[tuple[object, ...], tuple[UnitScores, list[Sums]]]
+"""Unit scores of one moment by signal, windows and baseline: they do not depend on the axis."""
 
 
 class Baselines:
@@ -102,6 +105,7 @@ class DriftJudge:
         self._witness = witness
         self._standings = standings
         self._cells = baselines.cells
+        self._seen: tuple[int, ...] = ()
         self._windows: list[tuple[str, RollingSum]] = []
         for seconds in rule.windows_seconds:
             granularity = finest_for(SERIES, seconds)
@@ -113,17 +117,37 @@ class DriftJudge:
             size = PANE_SECONDS_OF[granularity]
             rolling.advance(watermark_s - watermark_s % size - size)
 
-    def judge(self, pairs: Pairs, watermark_s: int, now_ms: int) -> None:
-        """Judge every scope of the axis."""
-        if self._baselines.baseline is None or not len(pairs.cell_index):
+    def judge(self, pairs: Pairs, shared: SharedScores, watermark_s: int, now_ms: int) -> None:
+        """Judge every scope of the axis; what other rules of this moment have scored already is shared."""
+        baseline = self._baselines.baseline
+        if baseline is None or not len(pairs.cell_index) or self._nothing_new():
             return
-        ids = np.arange(len(self._cells.cells.scopes.values), dtype=np.int32)
-        recents = [rolling.of(ids).T for _, rolling in self._windows]
-        score = score_windows(recents, self._baselines.baseline, pairs, self.rule)
+        key = (
+            self.rule.signal,
+            self.rule.windows_seconds,
+            self.rule.baseline_hours,
+            self.rule.baseline_hours_min,
+        )
+        if key not in shared:
+            ids = np.arange(len(self._cells.cells.scopes.values), dtype=np.int32)
+            recents = [rolling.of(ids).T for _, rolling in self._windows]
+            windows = self.rule.windows_seconds
+            shared[key] = score_units(recents, baseline, pairs.group_of_cell, self.rule, windows), recents
+        units, recents = shared[key]
+        score = score_scopes(units, pairs, self.rule)
         fires = np.flatnonzero(score.fires)
         for scope in fires.tolist():
             self._found(scope, score, pairs, recents, watermark_s, now_ms)
         self._clear(set(fires.tolist()), score, watermark_s)
+
+    def _nothing_new(self) -> bool:
+        """Whether the same was judged before and nothing stands: time passes through idle partitions for nothing."""
+        scopes = self._cells.cells.scopes.version, self._table.scopes.version
+        seen = (*scopes, self._baselines.learned_s, *(rolling.version for _, rolling in self._windows))
+        if seen == self._seen and not self._standings.of(self.rule):
+            return True
+        self._seen = seen
+        return False
 
     def _found(
         self, scope: int, score: DriftScore, pairs: Pairs, recents: list[Sums], watermark_s: int, now_ms: int

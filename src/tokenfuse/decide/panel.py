@@ -9,7 +9,7 @@ import numpy as np
 from tokenfuse.contracts.ruleset import CapRule, DriftRule, RuleSet, SpikeRule
 from tokenfuse.decide.caps import CapJudge
 from tokenfuse.decide.cells import CellIndex
-from tokenfuse.decide.drifts import Baselines, DriftJudge
+from tokenfuse.decide.drifts import Baselines, DriftJudge, SharedScores
 from tokenfuse.decide.evidence import Witness
 from tokenfuse.decide.spikes import SpikeJudge
 from tokenfuse.decide.standings import Standings
@@ -75,9 +75,10 @@ class Panel:
     def _judge_closed(self, now_ms: int) -> None:
         for baselines in self.baselines.values():
             baselines.refresh(self._watermark_s)
+        shared: SharedScores = {}
         for drift in self._drifts:
             if self.judged_s % drift.rule.evaluation_interval_seconds < STEP_S:
-                drift.judge(self._cells.pairs(drift.rule.axis), self.judged_s, now_ms)
+                drift.judge(self._cells.pairs(drift.rule.axis), shared, self.judged_s, now_ms)
 
     def _open_judge(self, rule: CapRule | SpikeRule) -> CapJudge | SpikeJudge:
         make = CapJudge if isinstance(rule, CapRule) else SpikeJudge

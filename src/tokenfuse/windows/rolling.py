@@ -15,6 +15,7 @@ class RollingSum:
 
     Attributes:
         end_s: start of the newest pane inside; None before the first.
+        version: grows when a sum changes.
     """
 
     def __init__(
@@ -26,6 +27,7 @@ class RollingSum:
         self._count = count
         self._measure = measure
         self.end_s: int | None = None
+        self.version = 0
         self._sums = np.zeros(self._shape(16), np.int64)
 
     def _shape(self, scopes: int) -> tuple[int, ...]:
@@ -38,6 +40,7 @@ class RollingSum:
         span = self._count * self._size_s
         if self.end_s is None or end_s - self.end_s >= span:
             self._sums[:] = 0
+            self.version += 1
             entered, left = range(end_s - span + self._size_s, end_s + 1, self._size_s), range(0)
         else:
             entered = range(self.end_s + self._size_s, end_s + 1, self._size_s)
@@ -53,6 +56,7 @@ class RollingSum:
         if self.end_s is None or not 0 <= self.end_s - start_s < self._count * self._size_s:
             return
         self._grow(ids)
+        self.version += 1
         self._sums[ids] += sums if self._measure is None else sums[:, self._measure]
 
     def of(self, ids: Ids) -> npt.NDArray[np.int64]:
@@ -65,6 +69,7 @@ class RollingSum:
         if pane is None or not pane.count:
             return
         self._grow(pane.ids)
+        self.version += 1
         self._sums[pane.ids] += sign * (pane.rows if self._measure is None else pane.rows[:, self._measure])
 
     def _grow(self, ids: Ids) -> None:
