@@ -119,7 +119,7 @@ def decode_block(data: bytes) -> Block:
         msgspec.DecodeError: not a block.
     """
     try:
-        block = _decoder.decode(data)
+        block: Block = _decoder.decode(data)
     except msgspec.ValidationError as error:
         raise UnknownFormatError(str(error)) from error
     if block.format != FORMAT:

@@ -98,4 +98,5 @@ def decode_signal(data: bytes) -> Signal:
     Raises:
         msgspec.DecodeError: not a signal.
     """
-    return _decoder.decode(data)
+    signal: Signal = _decoder.decode(data)
+    return signal

@@ -54,11 +54,12 @@ def security(settings: Settings) -> dict[str, Any]:
 
 def ssl_context(settings: Settings) -> ssl.SSLContext:
     """TLS as the SSL_* settings say: server verification always on, a client certificate where given."""
-    return create_ssl_context(
+    context: ssl.SSLContext = create_ssl_context(
         cafile=str(settings.ssl_cafile) if settings.ssl_cafile else None,
         certfile=str(settings.ssl_certfile) if settings.ssl_certfile else None,
         keyfile=str(settings.ssl_keyfile) if settings.ssl_keyfile else None,
     )
+    return context
 
 
 def faust_credentials(settings: Settings) -> Any | None:

@@ -95,6 +95,8 @@ class Clocks:
         return [s for s in self.sources.values() if self.now_ms - s.active_ms < IDLE_MS]
 
     def _move(self) -> None:
+        if not self.sources:
+            return  # before the first event nothing can be late, least of all a backfill
         active = [min(s.event_ms, s.record_ms + AHEAD_MS) for s in self._active()]
         reached = min(active) if active else self.now_ms
         self.watermark_ms = max(self.watermark_ms, reached - LATENESS_MS)

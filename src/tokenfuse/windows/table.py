@@ -101,11 +101,10 @@ class AxisTable:
 
     def period_sums(self, period: str, time_s: int, ids: Ids, measure: int) -> npt.NDArray[np.int64]:
         """One measure in the calendar period that contains time_s, each scope in its own zone, int64[n]."""
-        starts = self._period_starts(period, np.full(len(ids), time_s, np.int64), ids)
         out = np.zeros(len(ids), np.int64)
-        for start in np.unique(starts).tolist():
-            if (pane := self.panes[period].get(start)) is not None:
-                inside = starts == start
+        for zone, inside in self.zones.split(ids):
+            pane = self.panes[period].get(period_start_s(period, zone, time_s // QUARTER_S))
+            if pane is not None:
                 out[inside] = pane.column(ids[inside], measure)
         return out
 

@@ -9,7 +9,15 @@ import msgspec
 from tokenfuse.contracts.alert import Alert
 from tokenfuse.contracts.command import Command
 from tokenfuse.contracts.killswitch import HEARTBEAT
-from tokenfuse.contracts.ruleset import AnyRule, CapRule, Response, RuleSet, SpikeRule, encode_ruleset
+from tokenfuse.contracts.ruleset import (
+    AnyRule,
+    CapRule,
+    DriftRule,
+    Response,
+    RuleSet,
+    SpikeRule,
+    encode_ruleset,
+)
 from tokenfuse.contracts.signal import Clock, CommandSignal, Contributor, Signal, Verdict
 from tokenfuse.decide.decider import DeciderCore, Outputs, SwitchChange
 
@@ -41,6 +49,17 @@ def spike(name: str = "spike", **changes: object) -> SpikeRule:
         "floor_nanousd": USD,
     }  # fmt: skip
     return SpikeRule(**(fields | changes))
+
+
+def drift(name: str, **changes: object) -> DriftRule:
+    """A per-call quantity that moved."""
+    fields = {
+        "id": name, "kind": "drift", "driver": name, "maturity": "stable", "axis": "tenant", "severity": "page",
+        "mode": "warn", "signal": name, "windows_seconds": (300,), "z_min": 4.0, "effect_min": 0.3,
+        "baseline_hours": 336, "baseline_hours_min": 24, "calls_min": 5, "floor_nanousd_per_day": 0,
+        "evaluation_interval_seconds": 10,
+    }  # fmt: skip
+    return DriftRule(**(fields | changes))
 
 
 def part(axis: str, value: str, usd: float, share: float = 1.0) -> Contributor:

@@ -6,10 +6,9 @@ from collections import defaultdict
 from typing import Any
 
 import msgspec
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
+from hypothesis import given, settings, strategies as st
 from tests.support.calls import T0_MS, BlockMaker, call
+
 from tokenfuse.contracts.block import FORMAT, Control
 from tokenfuse.contracts.ruleset import CapRule, DriftRule, Response, RuleSet, SpikeRule, encode_ruleset
 from tokenfuse.contracts.signal import Verdict

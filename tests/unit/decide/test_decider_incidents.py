@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.unit.decide.decider_log import PARTITIONS, USD, Story, cap, killer, part, spike
+from tests.unit.decide.decider_log import PARTITIONS, USD, Story, cap, drift, killer, part, spike
 
 from tokenfuse.contracts.scope import fingerprint
 from tokenfuse.contracts.signal import DriverPart
@@ -112,6 +112,15 @@ def test_another_driver_is_another_incident() -> None:
     story.wait(10)
 
     assert len(story.pages()) == 2
+
+
+def test_drifts_of_two_causes_are_two_pages_even_on_one_scope() -> None:
+    story = Story([drift("prompt"), drift("cache")])
+    story.verdict("prompt", ACME, usd=50.0, driver="prompt")
+    story.verdict("cache", ACME, usd=5.0, driver="cache")
+    story.wait(10)
+
+    assert sorted(alert.driver for alert in story.pages()) == ["cache", "prompt"]
 
 
 def test_what_has_stood_for_a_day_does_not_explain_what_starts_now() -> None:

@@ -7,6 +7,7 @@ Why it is done this way:
   stood for a day does not explain what starts now: it was read and closed in the reader's mind.
 - What stops traffic is told. An alert whose switch is enforced is explained only by another such alert, or by one on
   the scope that owns it (the user of a run, the tenant of a user): 400 blocked users are still one page.
+- A prompt that grew and a cache that collapsed are two causes with two remedies, whatever scopes they share.
 - Rungs of one ladder (budget at 50, 80, 100 %) are one story however far apart: the higher rung tells it.
 - Who was told first stays told: between equals, an alert that people have seen keeps the incident.
 
@@ -43,6 +44,8 @@ Rank = tuple[int, int, int, int, int, str]
 def explains(a: AlertRecord, b: AlertRecord) -> bool:
     """Whether `b` is part of what `a` reports. Two alerts may explain each other; then `rank` decides."""
     if SEVERITIES[a.facts.severity] < SEVERITIES[b.facts.severity] or _hides_a_switch(a, b):
+        return False
+    if _differ_in_cause(a, b):
         return False
     if a.scope == b.scope and a.facts.ladder == b.facts.ladder:
         return _is_higher_rung(a, b)
@@ -97,6 +100,10 @@ def _enforces(alert: AlertRecord) -> bool:
 
 def _hides_a_switch(a: AlertRecord, b: AlertRecord) -> bool:
     return _enforces(b) and not (_enforces(a) or _owns(a.scope, b.scope))
+
+
+def _differ_in_cause(a: AlertRecord, b: AlertRecord) -> bool:
+    return a.facts.kind == b.facts.kind == "drift" and a.evidence.driver != b.evidence.driver
 
 
 def _owns(a: str, b: str) -> bool:
