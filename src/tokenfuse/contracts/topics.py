@@ -46,6 +46,8 @@ DECIDER_CHECKPOINT: Final = "tokenfuse.decider-checkpoint"
 _BIG = {"max.message.bytes": str(BLOCK_BYTES_MAX)}
 _DELETE = {"cleanup.policy": "delete"}
 _COMPACT = {"cleanup.policy": "compact"}
+_SETTLE = {"min.compaction.lag.ms": str(10 * MINUTE_MS)}
+"""Rows of a checkpoint stay until its head is surely written (ADR 3)."""
 
 
 def topics(source_partitions: int, deltas_partitions: int, dedup_horizon_seconds: int) -> tuple[Topic, ...]:
@@ -64,7 +66,7 @@ def topics(source_partitions: int, deltas_partitions: int, dedup_horizon_seconds
         Topic(DELTAS, "output partition", deltas_partitions, {**_DELETE, **_BIG, "retention.ms": str(7 * DAY_MS)}),
         Topic(IDS, "source partition", source_partitions, {**_DELETE, **_BIG, "retention.ms": str(horizon_ms)}),
         Topic(FENCES, "source partition", source_partitions, {**_COMPACT}),
-        Topic(SIGNALS, "rule, scope", 1, {**_DELETE, "retention.ms": str(7 * DAY_MS)}),
+        Topic(SIGNALS, "rule, scope", 1, {**_DELETE, **_BIG, "retention.ms": str(7 * DAY_MS)}),
         Topic(ALERTS, "fingerprint", 1, {**_COMPACT, "min.compaction.lag.ms": str(7 * DAY_MS)}),
         Topic(KILLSWITCH, "canonical scope", 1, {**_COMPACT}),
         Topic(ROLLUPS, "scope, granularity, pane", deltas_partitions, {
@@ -74,6 +76,6 @@ def topics(source_partitions: int, deltas_partitions: int, dedup_horizon_seconds
         Topic(DEADLETTER, "tenant", source_partitions, {
             **_DELETE, "retention.ms": str(31 * DAY_MS), "max.message.bytes": str(4 * EVENT_BYTES_MAX),
         }),
-        Topic(AGENTS_CHECKPOINT, "bucket row", deltas_partitions, {**_COMPACT, **_BIG}),
-        Topic(DECIDER_CHECKPOINT, "bucket row", 1, {**_COMPACT, **_BIG}),
+        Topic(AGENTS_CHECKPOINT, "bucket row", deltas_partitions, {**_COMPACT, **_BIG, **_SETTLE}),
+        Topic(DECIDER_CHECKPOINT, "bucket row", 1, {**_COMPACT, **_BIG, **_SETTLE}),
     )  # fmt: skip

@@ -73,7 +73,9 @@ class Standings:
         standing = self.of(rule).get(value)
         if standing is None:
             return True
-        return now_ms - standing.told_ms >= max(UPDATE_MS, (standing.told_ms - standing.starts_ms) // UPDATE_SHARE)
+        return now_ms - standing.told_ms >= max(
+            UPDATE_MS, (standing.told_ms - standing.starts_ms) // UPDATE_SHARE
+        )
 
     def found(self, rule: AnyRule, value: str, finding: Finding, now_ms: int) -> None:
         """A scope is over the rule's threshold."""

@@ -64,6 +64,7 @@ class AgentFactory:
         self.signals_topic = signals_topic
         self.rollups_topic = rollups_topic
         self._watermarks_ms: dict[int, int] = {}
+        self._scopes: dict[tuple[str, int], tuple[int, int]] = {}
 
     def empty(self, partition: int) -> AgentPartition:
         """The agent of a partition from its beginning on."""
@@ -77,10 +78,18 @@ class AgentFactory:
             raise UnreadableError(str(error)) from error
         return AgentPartition(core, partition, self)
 
-    def note_watermark(self, partition: int, watermark_ms: int) -> None:
-        """The gauge shows the partition that is furthest behind."""
-        self._watermarks_ms[partition] = watermark_ms
-        metrics.WATERMARK_SECONDS.set(min(self._watermarks_ms.values()) / 1000)
+    def note(self, partition: int, core: AgentCore) -> None:
+        """Gauges over all partitions of this worker: the watermark furthest behind, scopes held and folded by axis."""
+        watermarks, scopes = self._watermarks_ms, self._scopes
+        watermarks[partition] = core.clocks.watermark_ms
+        metrics.WATERMARK_SECONDS.set(min(watermarks.values()) / 1000)
+        for axis, table in core.state.tables.items():
+            held, folded = len(table.scopes), table.scopes.folded
+            known_held, known_folded = scopes.get((axis, partition), (0, 0))
+            if (held, folded) != (known_held, known_folded):
+                scopes[axis, partition] = held, folded
+                metrics.SCOPES.labels(axis).inc(held - known_held)
+                metrics.FOLDED_TOTAL.labels(axis).inc(max(folded - known_folded, 0))
 
 
 class AgentPartition:
@@ -105,7 +114,7 @@ class AgentPartition:
             raise InputGapError(str(error)) from error
         metrics.BLOCKS_TOTAL.labels(out.result).inc()
         metrics.ROLLUPS_TOTAL.inc(len(out.rollups))
-        self._factory.note_watermark(self._partition, self.core.clocks.watermark_ms)
+        self._factory.note(self._partition, self.core)
         # Signals first: somebody's money is running out, while a rollup is only late.
         return [*map(self._signal, out.signals), *map(self._rollup, out.rollups)]
 

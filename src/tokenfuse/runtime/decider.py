@@ -145,6 +145,9 @@ class DeciderPartition:
             if refusal.reason is not Reason.REPLAYED:
                 log.warning("refused", reason=refusal.reason.value, detail=refusal.detail)
         metrics.KILLSWITCH_ACTIVE.set(len(self.core.engaged()))
+        if out.alerts:
+            for state, count in self.core.alert_counts().items():
+                metrics.ALERTS.labels(state).set(count)
 
     def dirty_rows(self) -> Sequence[str]:
         """The one row, after any signal."""

@@ -51,7 +51,7 @@ def test_an_agents_clock_goes_to_the_signals(settings: Settings) -> None:
 
     assert (output.topic, output.key, output.partition) == ("p.tokenfuse.signals", b"clock|2", 0)
     assert decode_signal(output.value or b"") == Clock(
-        partition=2, offset=0, index=0, watermark_ms=NOW_MS - 10_000, now_ms=NOW_MS
+        partition=2, offset=0, index=0, watermark_ms=0, now_ms=NOW_MS
     )
 
 

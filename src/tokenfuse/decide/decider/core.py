@@ -9,9 +9,11 @@ The Faust shell and `replay` drive it alike. The same log gives the same outputs
 
 from __future__ import annotations
 
+from collections import Counter
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from tokenfuse.contracts.alert import AlertState
 from tokenfuse.contracts.axes import CELL, GLOBAL
 from tokenfuse.contracts.block import FORMAT as BLOCK_FORMAT, Control
 from tokenfuse.contracts.ruleset import AnyRule, RuleSet, encode_ruleset
@@ -86,6 +88,11 @@ class DeciderCore:
     def engaged(self) -> dict[str, Switch]:
         """What the switch topic has to say, by key: a new shell compares and repairs it."""
         return dict(self._state.published)
+
+    def alert_counts(self) -> dict[AlertState, int]:
+        """How many alerts are in each state."""
+        counts = Counter(alert.state for alert in self._state.alerts.values())
+        return {state: counts[state] for state in ("pending", "firing", "resolved")}
 
     def apply(self, offset: int, signal: Signal) -> Outputs:
         """Apply one signal. Never raises for what a signal says; see `Outputs.refused`.
