@@ -7,6 +7,7 @@ import sys
 from typing import Final
 
 VERBS: Final = (
+    "demo",
     "run",
     "publish",
     "convert",

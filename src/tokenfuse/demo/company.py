@@ -35,7 +35,7 @@ SUPPORT: Final = Feature(
     prompt_template="support-answer", calls_per_hour=60, prefix_tokens=9000, cached_share=0.93,
 )  # fmt: skip
 CONTRACTS: Final = Feature(
-    tenant="globex", name="contract-review", kind="language m-large", client="140", model="claude-sonnet-4-5",
+    tenant="globex", name="contract-review", kind="language m-large", client="140", model="gpt-4o",
     prompt_template="review-clause", calls_per_hour=50, prefix_tokens=3000,
 )  # fmt: skip
 FEATURES: Final = (
@@ -60,8 +60,9 @@ FEATURES: Final = (
 )  # fmt: skip
 """All but the coding agent, whose calls come in runs."""
 
-AGENT_TENANT: Final = "globex"
+AGENT_TENANT: Final = "hooli"
 AGENT_FEATURE: Final = "code-agent"
 AGENT_TEMPLATE: Final = "agent-loop"
 AGENT_RUNS_PER_DAY: Final = 5
 TENANTS: Final = tuple(dict.fromkeys(feature.tenant for feature in FEATURES))
+ALL_FEATURES: Final = (*(feature.name for feature in FEATURES), AGENT_FEATURE)

@@ -26,6 +26,10 @@ HISTORY_S: Final = 14 * DAY_S
 RECENT_S: Final = 3 * 3600
 SPAN_S: Final = HISTORY_S + RECENT_S
 
+HISTORY_STEP_S: Final = 3600
+"""History comes as from an hourly export: baselines are learned by the hour, and a rollup for each of 20,000 minutes and
+every scope would take longer to publish than anybody watches a demo."""
+
 PROMPT_GROWS_S: Final = 1800
 """Seconds into the recent hours. From here on somebody adds a few more documents to every prompt of contract-review."""
 
@@ -107,6 +111,8 @@ class Traffic:
                     yield self._timed(at_s, agent_call(request, f"task-{number:03d}", step, 0))
 
     def _timed(self, at_s: float, event: Event) -> Timed:
+        if at_s < HISTORY_S:
+            at_s -= at_s % HISTORY_STEP_S
         at_ms = self._start_ms + int(at_s * 1000)
         event["time"] = at_ms
         return Timed(at_ms, event)
