@@ -56,9 +56,7 @@ contracts: $(DEV_READY) ## import-linter: the arrows of the pipeline
 	@$(BIN)/lint-imports --no-logo
 
 schemas: $(DEV_READY) ## write the published JSON Schemas again
-	@mkdir -p schemas
-	@for name in event alert killswitch rollup command rule; do \
-		$(BIN)/tokenfuse schema $$name > schemas/$$name.v1.json.new && mv schemas/$$name.v1.json.new schemas/$$name.v1.json; done
+	@$(BIN)/tokenfuse schema --write schemas
 
 helm-lint: $(HELM) ## helm lint --strict and helm template with every values file
 	@helm/check.sh $(HELM)

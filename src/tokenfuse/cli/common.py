@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, TypeVar
@@ -26,6 +27,9 @@ EXIT_COULD_NOT_RUN: Final = 2
 
 BROKER_SECONDS_MAX: Final = 10.0
 """A one-shot command gives up on a broker after so long (DESIGN section 12)."""
+
+PARENT: Final = "TOKENFUSE_PARENT_PID"
+"""Set by a group for its roles, which die with it and need not repeat its warnings."""
 
 Result = TypeVar("Result")
 
@@ -60,21 +64,15 @@ def load_settings(output: Output = Output.table, **overrides: Any) -> Settings:
 
     Exits 2 with one line that names every wrong setting, never its value: one of them may be a secret.
     """
-    from pydantic import ValidationError
-    from pydantic_settings import SettingsError
-
-    from tokenfuse.runtime.settings import PREFIX, Settings
+    from tokenfuse.runtime.settings_sources import WrongSettingsError, read_settings, unknown_variables
 
     try:
-        return Settings(**{name: value for name, value in overrides.items() if value is not None})
-    except ValidationError as error:
-        problems = [
-            f"{PREFIX}{'.'.join(map(str, p['loc'])).upper()}: {p['msg']}" if p["loc"] else p["msg"]
-            for p in error.errors()
-        ]
-        fail("wrong settings: " + "; ".join(problems), output)
-    except (SettingsError, ValueError) as error:
-        fail(f"wrong settings: {error}", output)
+        settings = read_settings(**overrides)
+    except WrongSettingsError as error:
+        fail(str(error), output)
+    for sentence in unknown_variables(os.environ) if PARENT not in os.environ else ():
+        typer.echo(f"warning: {sentence}", err=True)
+    return settings
 
 
 def broker_settings(
@@ -107,6 +105,8 @@ def run_async(
     from aiokafka.errors import KafkaConnectionError, KafkaError
 
     from tokenfuse.gateway.reader import ReadAgainError
+    from tokenfuse.runtime.contact import ContactError
+    from tokenfuse.runtime.kafka import KafkaSettingsError
 
     noise = _LastLogLine()
     try:
@@ -114,10 +114,10 @@ def run_async(
     except _NoAnswerError:
         fail(f"no answer from {settings.bootstrap_servers} within {BROKER_SECONDS_MAX:g} s", output)
     except KafkaConnectionError as error:
-        fail(f"no broker at {settings.bootstrap_servers}: {noise.line or error}", output)
+        fail(f"the broker at {settings.bootstrap_servers} went away: {noise.line or error}", output)
     except KafkaError as error:
         fail(f"the broker at {settings.bootstrap_servers} refused: {error!r}", output)
-    except ReadAgainError as error:
+    except (ContactError, KafkaSettingsError, ReadAgainError) as error:
         fail(str(error), output)
     finally:
         noise.close()
@@ -143,12 +143,11 @@ class _NoAnswerError(Exception):
 
 
 async def _after_answer(settings: Settings, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
-    from tokenfuse.runtime.broker import probe_traits
-    from tokenfuse.runtime.kafka import bootstrap_servers, security
+    from tokenfuse.runtime.contact import contact
 
     try:
         async with asyncio.timeout(BROKER_SECONDS_MAX):
-            await probe_traits(bootstrap_servers(settings), **security(settings))
+            await contact(settings)
     except TimeoutError:
         raise _NoAnswerError from None
     return await work()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import urllib.error
-import urllib.request
-from dataclasses import dataclass
+import os
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -23,6 +21,9 @@ from tokenfuse.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tokenfuse.runtime.consumers import Lag
     from tokenfuse.runtime.settings import Settings
 
 
@@ -50,101 +51,94 @@ def register(parent: typer.Typer) -> None:
 
 
 def doctor(bootstrap_servers: BootstrapServersOption = None, output: OutputOption = Output.table) -> None:
-    """Look at settings, broker, topics, rules, consumers and roles, and say what to do about each fault."""
+    """Say what is wrong with this installation, and what to do about it."""
+    from tokenfuse.cli.doctor_local import local_checks
+
     settings = broker_settings(bootstrap_servers, output)
     checks = [
+        *variable_checks(),
         *run_async(settings, lambda: _broker_checks(settings), output),
-        _rules(settings),
-        _receivers(settings),
+        *local_checks(settings),
     ]
-    checks += _roles(settings)
     wrong = any(check.health is Health.WRONG for check in checks)
     if output is Output.json:
-        print_json({"ok": not wrong, "checks": [vars(check) for check in checks]})
+        print_json({"ok": not wrong, "checks": [asdict(check) for check in checks]})
     else:
-        print_table(
-            ("part", "health", "found", "do"), [(c.part, c.health, c.found, c.advice) for c in checks]
-        )
+        rows = [(each.part, each.health, each.found, each.advice) for each in checks]
+        print_table(("part", "health", "found", "do"), rows)
     raise typer.Exit(EXIT_FOUND if wrong else 0)
+
+
+def variable_checks() -> Iterator[Check]:
+    """Variables that nobody reads."""
+    from tokenfuse.runtime.settings_sources import unknown_variables
+
+    for sentence in unknown_variables(os.environ):
+        yield Check("settings", Health.WARNING, sentence, "correct the name, or unset it")
 
 
 async def _broker_checks(settings: Settings) -> list[Check]:
     from tokenfuse.runtime import topics
     from tokenfuse.runtime.broker import probe_traits
-    from tokenfuse.runtime.consumers import lags
     from tokenfuse.runtime.kafka import bootstrap_servers, security
 
-    traits = await probe_traits(bootstrap_servers(settings), **security(settings))
     where = bootstrap_servers(settings)
-    kept = Check("broker", Health.OK, where)
+    traits = await probe_traits(where, **security(settings))
+    checks = [Check("broker", Health.OK, where)]
     if not traits.durable:
-        kept = Check(
-            "broker", Health.WARNING, f"{where}, in memory", "for production set TOKENFUSE_BOOTSTRAP_SERVERS"
-        )
+        advice = "for production set TOKENFUSE_BOOTSTRAP_SERVERS"
+        checks = [Check("broker", Health.WARNING, f"{where}, in memory only", advice)]
     findings = await topics.check(settings)
-    found = [
-        Check(f"topic {f.topic}", Health.WRONG, f"{f.problem}: {f.found}, wanted {f.wanted}", f.advice)
-        for f in findings
-    ]
-    topic_checks = found or [Check("topics", Health.OK, f"{len(topics.wanted(settings))} as they must be")]
-    lag_checks = [
+    checks += [
         Check(
-            f"group {lag.group}",
-            Health.OK if lag.members else Health.WRONG,
-            lag.text,
-            "" if lag.members else lag.advice,
+            f"topic {each.topic}",
+            Health.WRONG,
+            f"{each.problem}: {each.found}, wanted {each.wanted}",
+            each.advice,
         )
-        for lag in await lags(settings)
+        for each in findings
     ]
-    return [kept, *topic_checks, *lag_checks]
+    if not findings:
+        checks.append(Check("topics", Health.OK, f"{len(topics.wanted(settings))} as they must be"))
+    missing = {each.topic for each in findings if each.problem is topics.Problem.MISSING}
+    return [*checks, *await _consumer_checks(settings), *await _dead_letters(settings, missing)]
 
 
-def _rules(settings: Settings) -> Check:
-    from tokenfuse.rules.errors import RuleFileError
-    from tokenfuse.rules.loader import load
+async def _consumer_checks(settings: Settings) -> list[Check]:
+    """A broker that lets nobody look at groups does not stop the other checks."""
+    from aiokafka.errors import KafkaError
+
+    from tokenfuse.runtime.consumers import lags
 
     try:
-        ruleset = load(settings.rules_dir)
-    except RuleFileError as error:
-        return Check(
-            "rules", Health.WRONG, str(error), "run `tokenfuse rules check`; the old rules stay in force"
-        )
-    return Check("rules", Health.OK, f"{len(ruleset.rules)} rules in {settings.rules_dir}, id {ruleset.id}")
+        return [consumer_check(lag) for lag in await lags(settings)]
+    except (KafkaError, ValueError) as error:
+        advice = "the right to describe groups is missing, or the broker cannot; look at each role's /readyz"
+        return [Check("consumers", Health.WARNING, f"unknown: {error}", advice)]
 
 
-def _receivers(settings: Settings) -> Check:
-    names = [
-        n
-        for n, on in (("Slack", settings.slack_bot_token), ("PagerDuty", settings.pagerduty_routing_key))
-        if on
-    ]
-    if not names:
-        return Check(
-            "receivers",
-            Health.WARNING,
-            "terminal only",
-            "set TOKENFUSE_SLACK_BOT_TOKEN or _PAGERDUTY_ROUTING_KEY",
-        )
-    return Check("receivers", Health.OK, ", ".join(names), "`tokenfuse notify test` sends one through each")
+def consumer_check(lag: Lag) -> Check:
+    """Verdict on a role by its consumer group."""
+    part = f"consumer {lag.role}"
+    if not lag.members:
+        return Check(part, Health.WRONG, "does not run", f"start it: tokenfuse run --role {lag.role}")
+    if lag.role == "notify":
+        return Check(part, Health.OK, f"receivers that follow {lag.topic}: {lag.members}")
+    found = f"{lag.records:,} records behind on {lag.topic}, members: {lag.members}"
+    if lag.still:
+        numbers = ", ".join(map(str, lag.still[:8])) + (" ..." if len(lag.still) > 8 else "")
+        advice = "it is stuck or recovers: see its log and /readyz; if neither says why, restart it"
+        return Check(part, Health.WRONG, f"{found}; stands still on partitions {numbers}", advice)
+    return Check(part, Health.OK, found)
 
 
-def _roles(settings: Settings) -> list[Check]:
-    """Roles that run on this machine with this state directory."""
-    from tokenfuse.runtime.roles import ROLES, role_file
+async def _dead_letters(settings: Settings, missing: set[str]) -> list[Check]:
+    from tokenfuse.contracts.topics import DEADLETTER
+    from tokenfuse.runtime.consumers import record_count
 
-    checks = []
-    for role in ROLES:
-        file = role_file(settings, role)
-        if not file.exists():
-            continue
-        where = json.loads(file.read_text())
-        url = f"http://{where['host']}:{where['port']}/readyz"
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                checks.append(Check(f"role {role}", Health.OK, f"ready, pid {where['pid']}"))
-        except urllib.error.HTTPError as error:
-            text = error.read().decode(errors="replace").strip()
-            checks.append(Check(f"role {role}", Health.WRONG, text, "its log says what it waits for"))
-        except OSError as error:
-            checks.append(Check(f"role {role}", Health.WRONG, f"no answer at {url}: {error}", "restart it"))
-    return checks
+    topic = settings.topic(DEADLETTER)
+    count = 0 if topic in missing else await record_count(settings, topic)
+    if not count:
+        return []
+    advice = "the headers of each say reason and path: correct the producer, publish again"
+    return [Check("dead letters", Health.WARNING, f"{count:,} on {topic}", advice)]

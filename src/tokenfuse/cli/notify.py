@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import sys
 import time
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING
 
+import msgspec
 import typer
+
+from tokenfuse.cli.common import EXIT_FOUND, Output, OutputOption, fail, load_settings, print_json
 
 if TYPE_CHECKING:
     from tokenfuse.notify.trial import TrialResult
     from tokenfuse.runtime.settings import Settings
 
 TRIES_MAX = 3
-
-
-class Output(StrEnum):
-    """How results are shown."""
-
-    table = "table"
-    json = "json"
 
 
 app = typer.Typer(no_args_is_help=True, help="Try the receivers of alerts.")
@@ -40,28 +34,23 @@ def _notify() -> None:
 
 
 @app.command("test")
-def send_test(
-    output: Annotated[
-        Output, typer.Option("--output", "-o", help="For people or for programs.")
-    ] = Output.table,
-) -> None:
+def send_test(output: OutputOption = Output.table) -> None:
     """Send a test alert through every configured receiver, and resolve it at once. PagerDuty pages for it."""
     _log_to_stderr()
+    settings = load_settings(output)
     try:
-        settings = _settings()
         results = asyncio.run(_try_all(settings))
     except ValueError as error:
-        _refuse(str(error), output)
+        fail(str(error), output)
     ok = all(result.delivered for result in results)
     if output is Output.json:
-        receivers = [{name: getattr(result, name) for name in result.__struct_fields__} for result in results]
-        print(json.dumps({"ok": ok, "receivers": receivers}, indent=2))
+        print_json({"ok": ok, "receivers": msgspec.to_builtins(results)})
     else:
         for result in results:
             print(_line(result))
         for hint in _hints(settings):
             typer.echo(hint, err=True)
-    raise typer.Exit(0 if ok else 1)
+    raise typer.Exit(0 if ok else EXIT_FOUND)
 
 
 async def _try_all(settings: Settings) -> list[TrialResult]:
@@ -80,30 +69,6 @@ async def _try_all(settings: Settings) -> list[TrialResult]:
             await each.close()
 
 
-def _settings() -> Settings:
-    """Settings, or one sentence per wrong one.
-
-    Raises:
-        ValueError: a setting is wrong or its file cannot be read.
-    """
-    from pydantic import ValidationError
-    from pydantic_settings import SettingsError
-
-    from tokenfuse.runtime.settings import PREFIX, Settings
-
-    try:
-        return Settings()
-    except ValidationError as error:
-        # The values are left out: one of them may be a secret.
-        problems = [
-            f"{PREFIX}{'.'.join(map(str, p['loc'])).upper()}: {p['msg']}" if p["loc"] else p["msg"]
-            for p in error.errors()
-        ]
-        raise ValueError("; ".join(problems)) from None
-    except SettingsError as error:
-        raise ValueError(str(error)) from None
-
-
 def _line(result: TrialResult) -> str:
     if result.delivered:
         return f"ok    {result.receiver}: the test alert was opened and resolved"
@@ -120,15 +85,6 @@ def _hints(settings: Settings) -> list[str]:
     if settings.pagerduty_routing_key is None:
         hints.append("pagerduty is not set up: set TOKENFUSE_PAGERDUTY_ROUTING_KEY")
     return hints
-
-
-def _refuse(message: str, output: Output) -> NoReturn:
-    if output is Output.json:
-        refused: dict[str, Any] = {"ok": False, "error": message, "receivers": []}
-        print(json.dumps(refused, indent=2))
-    else:
-        typer.echo(f"could not run: {message}", err=True)
-    raise typer.Exit(2)
 
 
 def _log_to_stderr() -> None:

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from tokenfuse.cli.common import EXIT_COULD_NOT_RUN, EXIT_FOUND, Output, OutputOption, fail, print_json
+from tokenfuse.cli.common import (
+    EXIT_COULD_NOT_RUN,
+    EXIT_FOUND,
+    Output,
+    OutputOption,
+    fail,
+    load_settings,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from tokenfuse.rules.errors import RuleFileError
     from tokenfuse.rules.lint import LintIssue
     from tokenfuse.rules.ruletest import Loaded, Result
 
-DEFAULT_PATH: Final = Path("rules")
-
-RulesPath = Annotated[Path, typer.Argument(help="Directory of rule files.", envvar="TOKENFUSE_RULES_DIR")]
+RulesPath = Annotated[
+    Path | None, typer.Argument(help="Directory of rule files. Default: TOKENFUSE_RULES_DIR.")
+]
 RulesOrTestPath = Annotated[
-    Path,
-    typer.Argument(help="Directory of rule files, or one _test.yaml file.", envvar="TOKENFUSE_RULES_DIR"),
+    Path | None,
+    typer.Argument(help="Directory of rule files, or one _test.yaml. Default: TOKENFUSE_RULES_DIR."),
 ]
 
 
@@ -33,7 +41,7 @@ def register(parent: typer.Typer) -> None:
 
 @app.command()
 def check(
-    path: RulesPath = DEFAULT_PATH,
+    path: RulesPath = None,
     output: OutputOption = Output.table,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings count as well.")] = False,
 ) -> None:
@@ -43,7 +51,7 @@ def check(
     from tokenfuse.rules.loader import compile_files, read_files
 
     try:
-        files = read_files(path)
+        files = read_files(path or load_settings(output).rules_dir)
         ruleset = compile_files(files)
     except RuleFileError as error:
         _refuse(error, output)
@@ -61,13 +69,13 @@ def check(
 
 
 @app.command("test")
-def run_rule_tests(path: RulesOrTestPath = DEFAULT_PATH, output: OutputOption = Output.table) -> None:
+def run_rule_tests(path: RulesOrTestPath = None, output: OutputOption = Output.table) -> None:
     """Run every `*_test.yaml` beside the rules through the real pipeline, without a broker."""
     from tokenfuse.ingest.call import Call
     from tokenfuse.rules.ruletest import run_tests, untested
     from tokenfuse.runtime.pipeline import run_events
 
-    loaded = _read_tests(path, output)
+    loaded = _read_tests(path or load_settings(output).rules_dir, output)
     results: list[Result] = []
     for one in loaded:
         for result in run_tests(one, Call, run_events):
@@ -114,7 +122,7 @@ def _show_result(result: Result) -> None:
 def _refuse(error: RuleFileError, output: Output) -> NoReturn:
     """The files are wrong: every mistake with its place, exit 2."""
     if output is Output.json:
-        print_json({"ok": False, "problems": error.problems, "issues": []})
+        print_json({"ok": False, "error": str(error), "problems": error.problems, "issues": []})
     typer.echo(str(error), err=True)
     typer.echo(f"{len(error.problems)} found: nothing was loaded", err=True)
     raise typer.Exit(EXIT_COULD_NOT_RUN)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -15,8 +16,11 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from tokenfuse.runtime import topics
+from tokenfuse.runtime.contact import wait_for_contact
 from tokenfuse.runtime.health import Readiness, serve_health
-from tokenfuse.runtime.roles import ROLES, Role, role_file
+from tokenfuse.runtime.roles import ROLES, Role, failure_file, only_one, role_file
+from tokenfuse.runtime.statelog.exits import ExitReason
 
 if TYPE_CHECKING:
     from tokenfuse.runtime.settings import Settings
@@ -32,7 +36,7 @@ log = structlog.get_logger(__name__)
 
 
 class GroupFailedError(RuntimeError):
-    """A role could not be kept running."""
+    """A role could not be kept running, or the topics are not as the roles need them."""
 
 
 class RoleGroup:
@@ -75,10 +79,19 @@ class RoleGroup:
         return child.pid if child is not None else None
 
     async def serve(self, stop: asyncio.Event) -> None:
-        """`run` with a health endpoint that speaks for the whole group."""
-        async with serve_health(self._settings.host, self._settings.port, self.readiness) as port:
-            log.info("group_started", roles=list(self._roles), health=f"http://{self._settings.host}:{port}")
-            await self.run(stop)
+        """`run` with a health endpoint that speaks for the whole group; makes the topics that are missing.
+
+        Raises:
+            GroupFailedError, PortError, RoleRunsError, CredentialsError: nothing runs any more.
+        """
+        settings = self._settings
+        with only_one(settings, "group"):
+            async with serve_health(settings.host, settings.port, self.readiness) as port:
+                where = f"http://{settings.host}:{port}"
+                log.info("group_started", roles=list(self._roles), health=where, pid=os.getpid())
+                if await wait_for_contact(settings, stop):
+                    await make_topics(settings)
+                    await self.run(stop)
 
     async def _keep(self, role: Role, stop: asyncio.Event) -> None:
         deaths: deque[float] = deque(maxlen=RESTARTS_MAX)
@@ -95,12 +108,23 @@ class RoleGroup:
             self.readiness.set(role, ready=False)
             deaths.append(loop.time())
             if len(deaths) == RESTARTS_MAX and deaths[-1] - deaths[0] < RESTARTS_SECONDS:
-                msg = f"role {role} died {RESTARTS_MAX} times within {RESTARTS_SECONDS:g} s (exit code {child.returncode})"
-                raise GroupFailedError(f"{msg}: its log says why")
-            log.warning("role_died", died=role, exit_code=child.returncode, action="restarted")
+                msg = f"role {role} ended {RESTARTS_MAX} times within {RESTARTS_SECONDS:g} s, at last because"
+                raise GroupFailedError(f"{msg}: {self._why(role, child)}")
+            log.warning("role_died", died=role, reason=self._why(role, child), action="restarted")
             await asyncio.sleep(min(0.2 * 2 ** len(deaths), 5.0))
 
+    def _why(self, role: Role, child: asyncio.subprocess.Process) -> str:
+        """What the role said at its end; else what its exit code means."""
+        with contextlib.suppress(OSError):
+            return failure_file(self._settings, role).read_text()
+        code = child.returncode or 0
+        if code < 0:
+            return f"{signal.Signals(-code).name} killed it"
+        advice = {reason.code: f"{reason.name.lower()}: {reason.advice}" for reason in ExitReason}
+        return advice.get(code, f"exit code {code}, see its log")
+
     async def _spawn(self, role: Role) -> asyncio.subprocess.Process:
+        failure_file(self._settings, role).unlink(missing_ok=True)
         output = None
         if self._log_dir is not None:
             self._log_dir.mkdir(parents=True, exist_ok=True)
@@ -112,7 +136,7 @@ class RoleGroup:
                 env=self._environment(),
                 stdout=output,
                 stderr=asyncio.subprocess.STDOUT if output else None,
-                start_new_session=True,  # Ctrl-C goes to the parent, which stops the children in order
+                start_new_session=True,  # Ctrl-C goes to the parent, which stops its children
             )
         finally:
             if output is not None:
@@ -130,7 +154,10 @@ class RoleGroup:
             "TOKENFUSE_DELTAS_PARTITIONS": str(self._settings.deltas_partitions),
             "TOKENFUSE_TOPIC_PREFIX": self._settings.topic_prefix,
         }
-        return {**os.environ, **{name: value for name, value in found.items() if value}}
+        given = {name: value for name, value in found.items() if value}
+        # A setting that came from a file is passed on as it was read: both at once would be refused.
+        kept = {name: value for name, value in os.environ.items() if name.removesuffix("_FILE") not in given}
+        return {**kept, **given}
 
     async def _probe(self) -> None:
         while True:
@@ -163,3 +190,27 @@ class RoleGroup:
             if child.returncode is None:
                 child.kill()
                 await child.wait()
+
+
+async def make_topics(settings: Settings) -> None:
+    """Make the topics that are missing; refuse those whose partitions are not what the state is placed by.
+
+    Raises:
+        GroupFailedError: with what to do. KafkaError: the broker does not answer.
+    """
+    failed = [result for result in await topics.create(settings) if result.made is topics.Made.FAILED]
+    if failed:
+        raise GroupFailedError(
+            "; ".join(f"topic {each.topic} was not made: {each.detail}" for each in failed)
+        )
+    for finding in await topics.check(settings):
+        sentence = f"topic {finding.topic} has {finding.found} {finding.problem}, wanted {finding.wanted}"
+        if finding.problem is topics.Problem.PARTITIONS:
+            raise GroupFailedError(f"{sentence}: {finding.advice}")
+        log.warning(
+            "topic_differs",
+            topic=finding.topic,
+            found=finding.found,
+            wanted=finding.wanted,
+            advice=finding.advice,
+        )

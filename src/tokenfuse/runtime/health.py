@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -10,6 +11,10 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 SHUTDOWN_SECONDS: Final = 1.0
+
+
+class PortError(RuntimeError):
+    """Health cannot be served: the port is taken, or the address is not of this machine."""
 
 
 class Readiness:
@@ -33,7 +38,7 @@ async def serve_health(host: str, port: int, readiness: Readiness) -> AsyncItera
     """Serve while the context lasts; gives the port.
 
     Raises:
-        OSError: the port is taken.
+        PortError: it cannot listen there.
     """
 
     async def livez(_request: web.Request) -> web.Response:
@@ -54,7 +59,16 @@ async def serve_health(host: str, port: int, readiness: Readiness) -> AsyncItera
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port)
-        await site.start()
+        try:
+            await site.start()
+        except OSError as error:
+            # asyncio's own text repeats the address as a tuple; a name that is unknown has a negative number.
+            number = error.errno or 0
+            why = os.strerror(number) if number > 0 else error.strerror or error
+            raise PortError(
+                f"health cannot be served on {host}:{port}: {why}; set TOKENFUSE_PORT to another port, "
+                f"or to 0 for a free one"
+            ) from error
         yield runner.addresses[0][1]
     finally:
         await runner.cleanup()

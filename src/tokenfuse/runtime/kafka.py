@@ -1,4 +1,9 @@
-"""Kafka clients from settings: Kafka's own security names, mapped to aiokafka and to Faust."""
+"""Kafka clients from settings: Kafka's own security names, mapped to aiokafka and to Faust.
+
+KafkaSettingsError
+├── BrokerNotSetError     no broker to talk to
+└── CertificateError      a file of the SSL_* settings is no certificate or key
+"""
 
 from __future__ import annotations
 
@@ -18,7 +23,15 @@ SESSION_TIMEOUT_MS: Final = 10_000
 HEARTBEAT_INTERVAL_MS: Final = 3_000
 
 
-class BrokerNotSetError(RuntimeError):
+class KafkaSettingsError(RuntimeError):
+    """No client can be made of these settings; the message says what to change."""
+
+
+class CertificateError(KafkaSettingsError):
+    """A file that the SSL_* settings name cannot be used."""
+
+
+class BrokerNotSetError(KafkaSettingsError):
     """No broker to talk to: BOOTSTRAP_SERVERS is unset and no embedded broker was found."""
 
 
@@ -53,12 +66,22 @@ def security(settings: Settings) -> dict[str, Any]:
 
 
 def ssl_context(settings: Settings) -> ssl.SSLContext:
-    """TLS as the SSL_* settings say: server verification always on, a client certificate where given."""
-    context: ssl.SSLContext = create_ssl_context(
-        cafile=str(settings.ssl_cafile) if settings.ssl_cafile else None,
-        certfile=str(settings.ssl_certfile) if settings.ssl_certfile else None,
-        keyfile=str(settings.ssl_keyfile) if settings.ssl_keyfile else None,
-    )
+    """TLS as the SSL_* settings say: server verification always on, a client certificate where given.
+
+    Raises:
+        CertificateError: a file holds something else, or the key does not belong to the certificate.
+    """
+    files = {
+        "cafile": settings.ssl_cafile,
+        "certfile": settings.ssl_certfile,
+        "keyfile": settings.ssl_keyfile,
+    }
+    try:
+        context: ssl.SSLContext = create_ssl_context(**{k: str(path) for k, path in files.items() if path})
+    except (ssl.SSLError, OSError) as error:
+        named = ", ".join(f"TOKENFUSE_SSL_{name.upper()}={path}" for name, path in files.items() if path)
+        what = getattr(error, "reason", None) or error
+        raise CertificateError(f"{named}: no usable certificate or key in PEM ({what})") from error
     return context
 
 

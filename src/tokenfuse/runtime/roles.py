@@ -1,18 +1,27 @@
-"""Runs one or more roles in this process, with their health, until they are told to stop or one of them fails."""
+"""Runs one or more roles in this process, with their health, until they are told to stop or one of them fails.
+
+StartError              what a role needs of this machine is not there; the message says what to do
+├── StateDirError       STATE_DIR cannot be written
+├── RulesDirError       RULES_DIR does not exist
+└── RoleRunsError       the role runs in this state directory already
+"""
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 import structlog
 
+from tokenfuse.runtime.contact import wait_for_contact
 from tokenfuse.runtime.health import Readiness, serve_health
 
 if TYPE_CHECKING:
@@ -27,30 +36,112 @@ RoleMain = Callable[["Settings", asyncio.Event, Callable[[bool], None]], Awaitab
 log = structlog.get_logger(__name__)
 
 
+class StartError(RuntimeError):
+    """Nothing was started; the message says what to do."""
+
+
+class StateDirError(StartError):
+    """The state directory cannot be made or written."""
+
+
+class RulesDirError(StartError):
+    """There is no directory of rules."""
+
+
+class RoleRunsError(StartError):
+    """Two of a kind in one state directory would be taken for one another."""
+
+
 def role_file(settings: Settings, role: str) -> Path:
     """Where a process says where its health is: `doctor` and `run` read it."""
     return settings.state_dir / f"{settings.topic_prefix}{role}.json"
 
 
+def failure_file(settings: Settings, role: str) -> Path:
+    """Where a role that ends by itself says why, for the group that it belongs to."""
+    return settings.state_dir / f"{settings.topic_prefix}{role}.failed"
+
+
+def check_directories(settings: Settings, roles: Sequence[Role]) -> None:
+    """Before anything runs. Without rules the decider would watch over nothing.
+
+    Raises:
+        StateDirError, RulesDirError: see there.
+    """
+    try:
+        settings.state_dir.mkdir(parents=True, exist_ok=True)
+        probe = settings.state_dir / f".{os.getpid()}.tmp"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        where = settings.state_dir.absolute()
+        raise StateDirError(
+            f"TOKENFUSE_STATE_DIR: {where} cannot be written: {error.strerror}; name a directory that can"
+        ) from error
+    if "decider" in roles and not settings.rules_dir.is_dir():
+        where = settings.rules_dir.absolute()
+        raise RulesDirError(
+            f"TOKENFUSE_RULES_DIR: there is no directory {where}; name one that holds rule files"
+        )
+
+
+@contextmanager
+def only_one(settings: Settings, name: str) -> Iterator[None]:
+    """This state directory is this process's, as far as `name` goes; the lock ends with the process.
+
+    Raises:
+        RoleRunsError: another process has it.
+    """
+    lock = os.open(settings.state_dir / f"{settings.topic_prefix}{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.truncate(lock, 0)
+        os.write(lock, str(os.getpid()).encode())
+        yield
+    except BlockingIOError as error:
+        pid = os.read(lock, 20).decode() or "unknown"
+        what = f"role {name}" if name in ROLES else "`tokenfuse run`"
+        raise RoleRunsError(
+            f"{what} runs with the state directory {settings.state_dir.absolute()} already (process {pid}): stop "
+            f"that one first, or give this one a TOKENFUSE_STATE_DIR and a TOKENFUSE_INSTANCE_ID of its own"
+        ) from error
+    finally:
+        os.close(lock)
+
+
 async def run_roles(settings: Settings, roles: Sequence[Role], stop: asyncio.Event | None = None) -> None:
     """Run roles until `stop` is set, or SIGTERM or SIGINT where no event is given.
 
+    A broker that does not answer yet is waited for.
+
     Raises:
-        OSError: the health port is taken. Whatever a role raises goes through: a process with half its roles is none.
+        StartError, PortError, CredentialsError: nothing was started. Whatever a role raises goes through: a process
+            with half its roles is none.
     """
-    stop = _stop_on_signals() if stop is None else stop
+    stop = stop_on_signals() if stop is None else stop
+    check_directories(settings, roles)
     readiness = Readiness(tuple(roles))
-    async with serve_health(settings.host, settings.port, readiness) as port:
-        log.info("started", roles=list(roles), health=f"http://{settings.host}:{port}", pid=os.getpid())
-        files = [_announce(settings, role, port) for role in roles]
-        try:
-            async with asyncio.TaskGroup() as group:
-                for role in roles:
-                    main = await asyncio.to_thread(_role_main, role)
-                    group.create_task(_run(main, settings, stop, partial(_set, readiness, role)), name=role)
-        finally:
-            for file in files:
-                file.unlink(missing_ok=True)
+    with ExitStack() as locks:
+        for role in roles:
+            locks.enter_context(only_one(settings, role))
+        async with serve_health(settings.host, settings.port, readiness) as port:
+            log.info("started", roles=list(roles), health=f"http://{settings.host}:{port}", pid=os.getpid())
+            files = [_announce(settings, role, port) for role in roles]
+            try:
+                if await wait_for_contact(settings, stop):
+                    await _run_all(settings, roles, stop, readiness)
+            finally:
+                for file in files:
+                    file.unlink(missing_ok=True)
+
+
+async def _run_all(
+    settings: Settings, roles: Sequence[Role], stop: asyncio.Event, readiness: Readiness
+) -> None:
+    async with asyncio.TaskGroup() as group:
+        for role in roles:
+            main = await asyncio.to_thread(_role_main, role)
+            group.create_task(_run(main, settings, stop, partial(_set, readiness, role)), name=role)
 
 
 async def _run(
@@ -87,16 +178,22 @@ def _role_main(role: Role) -> RoleMain:
 
 def _announce(settings: Settings, role: str, port: int) -> Path:
     path = role_file(settings, role)
-    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".tmp")
     draft.write_text(json.dumps({"role": role, "pid": os.getpid(), "host": settings.host, "port": port}))
     draft.replace(path)
     return path
 
 
-def _stop_on_signals() -> asyncio.Event:
+def stop_on_signals() -> asyncio.Event:
+    """Set by the first SIGTERM or SIGINT. A second one ends the process at once: somebody is in a hurry."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def told() -> None:
+        stop.set()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, told)
     return stop

@@ -1,59 +1,31 @@
 """Settings: `TOKENFUSE_*` in the environment, an optional `tokenfuse.yaml`, secrets also from `..._FILE`.
 
 Kafka's own names are kept (`SECURITY_PROTOCOL`, `SASL_MECHANISM`, ...) and mapped to both clients in `runtime.kafka`.
+`settings_sources` has where values come from, and `read_settings`, which says what is wrong in words.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    YamlConfigSettingsSource,
-)
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from tokenfuse.contracts.axes import AXES, FURTHER_AXES, FURTHER_AXES_MAX
+from tokenfuse.runtime.settings_sources import PREFIX, YAML_FILE, FileSecretsSource, YamlSource
 
-PREFIX = "TOKENFUSE_"
-
-
-class FileSecretsSource(PydanticBaseSettingsSource):
-    """Reads `TOKENFUSE_<NAME>_FILE`: the setting's value is that file's content, without the last newline."""
-
-    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
-        """Value of one setting from its file, or None."""
-        path = os.environ.get(f"{PREFIX}{field_name.upper()}_FILE")
-        if path is None:
-            return None, field_name, False
-        if f"{PREFIX}{field_name.upper()}" in os.environ:
-            msg = f"both {PREFIX}{field_name.upper()} and {PREFIX}{field_name.upper()}_FILE are set: keep one"
-            raise ValueError(msg)
-        try:
-            return Path(path).read_text().rstrip("\n"), field_name, False
-        except OSError as error:
-            msg = f"{PREFIX}{field_name.upper()}_FILE: cannot read {path}: {error.strerror}"
-            raise ValueError(msg) from error
-
-    def __call__(self) -> dict[str, Any]:
-        """All settings that come from files."""
-        values = {
-            name: self.get_field_value(field, name)[0]
-            for name, field in self.settings_cls.model_fields.items()
-        }
-        return {name: value for name, value in values.items() if value is not None}
+__all__ = ["PREFIX", "Settings"]
 
 
 class Settings(BaseSettings):
     """Every setting of every role; the description of each is its documentation."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, yaml_file="tokenfuse.yaml", extra="forbid", env_ignore_empty=True
+        env_prefix=PREFIX, yaml_file=YAML_FILE, extra="forbid", env_ignore_empty=True
     )
 
     bootstrap_servers: str | None = Field(None, description="Kafka brokers; unset: the embedded broker.")
@@ -76,9 +48,9 @@ class Settings(BaseSettings):
         default_factory=socket.gethostname,
         description="Static membership: one id must never live twice. Each role appends its own name.",
     )
-    further_axes: tuple[str, ...] = Field(
+    further_axes: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Up to six more axes that become scopes, e.g. `cost_center`; `labels.<name>` for a label.",
+        description="Up to six more axes that become scopes, e.g. `cost_center,labels.squad`, or a JSON array.",
     )
     rules_dir: Path = Field(Path("rules"), description="Rule files; watched, reloaded whole or not at all.")
     state_dir: Path = Field(
@@ -98,9 +70,6 @@ class Settings(BaseSettings):
     )
     checkpoint_seconds: float = Field(2.0, gt=0, le=60)
     rollup_seconds: int = Field(10, ge=1, le=15, description="Open panes go out at least this often.")
-    buckets: int = Field(
-        256, ge=1, le=4096, description="State buckets per deltas partition; fixed for ever."
-    )
     scopes_per_axis_max: int = Field(
         100_000, ge=10, description="Per deltas partition; more fold into `~other`."
     )
@@ -110,12 +79,37 @@ class Settings(BaseSettings):
     pagerduty_routing_key: SecretStr | None = None
     pagerduty_base_url: str = "https://events.pagerduty.com"
 
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _hosts_and_ports(cls, servers: str | None) -> str | None:
+        for server in servers.split(",") if servers is not None else ():
+            host, _, port = server.strip().rpartition(":")
+            if not host or not port.isdecimal() or "/" in host:
+                msg = f"host:port is expected, several with commas between, not {server!r}"
+                raise ValueError(msg)
+        return servers
+
+    @field_validator("further_axes", mode="before")
+    @classmethod
+    def _list_of_axes(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if value.lstrip().startswith("["):
+            try:
+                return json.loads(value)
+            except ValueError:
+                msg = "an array in JSON, or names with commas between, is expected"
+                raise ValueError(msg) from None
+        return [axis.strip() for axis in value.split(",") if axis.strip()]
+
     @field_validator("further_axes")
     @classmethod
     def _known_axes(cls, axes: tuple[str, ...]) -> tuple[str, ...]:
         unknown = [a for a in axes if a not in FURTHER_AXES and not a.startswith("labels.")]
         if unknown or len(axes) > FURTHER_AXES_MAX or len(set(axes)) < len(axes):
-            msg = f"at most {FURTHER_AXES_MAX} different ones of {', '.join(FURTHER_AXES)} or labels.<name>"
+            wrong = f"{', '.join(unknown)} is no axis: " if unknown else ""
+            known = f"{', '.join(FURTHER_AXES)} or labels.<name>"
+            msg = f"{wrong}at most {FURTHER_AXES_MAX} different ones of {known}"
             raise ValueError(msg)
         return axes
 
@@ -124,6 +118,37 @@ class Settings(BaseSettings):
         if (self.slack_bot_token is None) != (self.slack_channel is None):
             msg = "SLACK_BOT_TOKEN and SLACK_CHANNEL go together: set both or neither"
             raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _sasl_is_whole(self) -> Settings:
+        given = (self.sasl_plain_username is not None, self.sasl_plain_password is not None)
+        if self.security_protocol.startswith("SASL") and not all(given):
+            needed = f"{PREFIX}SASL_PLAIN_USERNAME and _PASSWORD"
+            msg = f"{PREFIX}SECURITY_PROTOCOL={self.security_protocol} needs {needed}"
+            raise ValueError(msg)
+        if any(given) and not self.security_protocol.startswith("SASL"):
+            # Going on would send everything without the protection that somebody asked for.
+            wrong = f"{PREFIX}SECURITY_PROTOCOL is {self.security_protocol}"
+            msg = f"{PREFIX}SASL_PLAIN_* are set, but {wrong}: set SASL_SSL or SASL_PLAINTEXT"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _ssl_is_whole(self) -> Settings:
+        files = {"CAFILE": self.ssl_cafile, "CERTFILE": self.ssl_certfile, "KEYFILE": self.ssl_keyfile}
+        given = {name: path for name, path in files.items() if path is not None}
+        if given and not self.security_protocol.endswith("SSL"):
+            wrong = f"{PREFIX}SECURITY_PROTOCOL is {self.security_protocol}"
+            msg = f"{PREFIX}SSL_{min(given)} is set, but {wrong}: set SSL or SASL_SSL"
+            raise ValueError(msg)
+        if self.ssl_keyfile is not None and self.ssl_certfile is None:
+            msg = f"{PREFIX}SSL_KEYFILE is set without {PREFIX}SSL_CERTFILE: a client certificate needs both"
+            raise ValueError(msg)
+        for name, path in given.items():
+            if not os.access(path, os.R_OK) or path.is_dir():
+                msg = f"{PREFIX}SSL_{name}: there is no file {path} that can be read"
+                raise ValueError(msg)
         return self
 
     @property
@@ -149,5 +174,5 @@ class Settings(BaseSettings):
             init_settings,
             env_settings,
             FileSecretsSource(settings_cls),
-            YamlConfigSettingsSource(settings_cls),
+            YamlSource(settings_cls),
         )

@@ -18,7 +18,7 @@ class ExitReason(Enum):
     CHECKPOINT_FAILED = (72, "a checkpoint could not be written: see the broker's error below")
     CHECKPOINT_TOO_LARGE = (
         73,
-        "a row is larger than the topics take: raise TOKENFUSE_BUCKETS or lower the scopes kept",
+        "a row is larger than the topics take: lower TOKENFUSE_SCOPES_PER_AXIS_MAX",
     )
     CHECKPOINT_INCOMPLETE = (
         74,
