@@ -58,6 +58,7 @@ class AgentCore:
         self.panel = Panel(self.state)
         self.rules_generation = -1
         self._rules_changed = False
+        self._dropped: list[str] = []
         self._latest_s = 0
         self._clock_told_ms = 0
         self._rolled_up_ms = 0
@@ -100,8 +101,11 @@ class AgentCore:
         self.rules_generation = control.generation
         self._rules_changed = True
         ruleset = decode_ruleset(control.body)
-        self.state.set_zones(ruleset.default_time_zone, ruleset.time_zones)
+        self.state.change_zones(ruleset.default_time_zone, ruleset.time_zones, self._latest_s)
+        self.state.forget_rollings()
+        before = self._baseline_rows()
         self.panel.install(ruleset, self._latest_s, self.clocks.watermark_ms // 1000)
+        self._dropped += [name for name in before if name not in self._baseline_rows()]
         return "applied"
 
     def _move(self, touched: dict[str, Ids]) -> None:
@@ -142,6 +146,9 @@ class AgentCore:
                 )
             )
 
+    def _baseline_rows(self) -> list[str]:
+        return [f"baseline/{hours}" for hours in self.panel.baselines]
+
     def dirty_rows(self) -> list[str]:
         """Names of checkpoint rows changed since they were last taken."""
         names = self.state.changed_rows()
@@ -167,7 +174,8 @@ class AgentCore:
 
     def dropped_rows(self) -> list[str]:
         """Names of rows that no longer exist, once."""
-        return self.state.dropped_rows()
+        names, self._dropped = self._dropped, []
+        return names + self.state.dropped_rows()
 
     def head(self) -> bytes:
         """The small state that every checkpoint writes."""
@@ -193,13 +201,12 @@ class AgentCore:
         """
         core = cls(config, partition)
         fields: dict[str, Any] = unpack(head)
-        own = {name for name in rows if name in {"standings", "rules"} or name.startswith("baseline/")}
         core.clocks = Clocks.load(fields["clocks"])
         core._latest_s, core._clock_told_ms = fields["latest_s"], fields["clock_told_ms"]
         core._rolled_up_ms = fields["rolled_up_ms"]
-        core.state.restore({name: data for name, data in rows.items() if name not in own})
-        core.state.expire(fields["expired_s"])
-        core.state.dropped_rows()
+        core.state.restore(
+            {name: data for name, data in rows.items() if not _is_own(name)}, fields["expired_s"]
+        )
         core._restore_panel(rows, fields["judged_s"])
         return core
 
@@ -215,5 +222,12 @@ class AgentCore:
         for hours, baselines in self.panel.baselines.items():
             if (row := rows.get(f"baseline/{hours}")) is not None:
                 baselines.load(unpack(row))
+        known = {"standings", "rules", *self._baseline_rows()}
+        self._dropped += [name for name in rows if _is_own(name) and name not in known]
         self.panel.judged_s = judged_s
         self.panel.standings.changed = False
+
+
+def _is_own(row: str) -> bool:
+    """Whether a row is none of the windows'."""
+    return row in {"standings", "rules"} or row.startswith("baseline/")

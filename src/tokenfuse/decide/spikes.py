@@ -27,7 +27,7 @@ class SpikeJudge:
         self._standings = standings
         self._size = PANE_SECONDS_OF[rule.pane]
         self._panes = min(rule.history_panes, self._table.kind.panes[rule.pane] - 1)
-        self._history = self._table.rolling(rule.pane, self._panes * self._size, COST)
+        self._history = self._table.rolling(rule.pane, self._panes * self._size, COST, behind=1)
 
     def advance(self, latest_s: int) -> None:
         """Move the history so that it ends before the pane of latest_s."""
@@ -35,9 +35,9 @@ class SpikeJudge:
 
     def judge(self, ids: Ids, latest_s: int, now_ms: int) -> None:
         """Judge some scopes: those touched, and those that stand."""
-        known = [self._table.scopes.id_of(value) for value in self._standings.of(self.rule)]
-        standing = np.array([i for i in known if i is not None], np.int32)
+        standing = self._standings.ids_of(self.rule, self._table.scopes, latest_s * 1000)
         ids = self._matching(np.union1d(ids, standing).astype(np.int32))
+        self._clear_unmatched(np.setdiff1d(standing, ids), latest_s)
         if not len(ids):
             return
         pane_s = latest_s - latest_s % self._size
@@ -52,6 +52,13 @@ class SpikeJudge:
                 self._standings.cleared(
                     self.rule, value, latest_s * 1000, float(score.value[i]), score.threshold
                 )
+
+    def _clear_unmatched(self, ids: Ids, latest_s: int) -> None:
+        """A rule set that narrowed the rule's pattern left verdicts standing that are none any more."""
+        for i in ids.tolist():
+            value = self._table.scopes.values[i]
+            if value is not None:
+                self._standings.cleared(self.rule, value, latest_s * 1000, 0.0, self.rule.factor)
 
     def _score(self, ids: Ids, pane_s: int) -> SpikeScore:
         """Score of the open pane, or of the one before it, which is the last of the history."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final
@@ -42,23 +42,26 @@ def period_starts(period: str, zone: str, times_s: npt.NDArray[np.int64]) -> npt
 
 
 class Zones:
-    """Which time zone each scope of a table has: the default one, unless its value is named."""
+    """Which time zone each scope of a table has: the default one, unless its value is named.
+
+    Attributes:
+        named: whether any value has a zone of its own.
+    """
 
     def __init__(self, default: str = "UTC", by_value: dict[str, str] | None = None) -> None:
         """Name the zones; `note` says which ids the values have."""
         self._by_value = by_value or {}
+        self.named = bool(self._by_value)
         self._names = [default, *sorted({*self._by_value.values()} - {default})]
         self._index = np.zeros(16, np.int16)
 
-    def note(self, values: Sequence[str], ids: npt.NDArray[np.int32]) -> None:
-        """Values have these ids from now on."""
-        if not self._by_value:
-            return
+    def note(self, values: Iterable[str | None], ids: npt.NDArray[np.int32]) -> None:
+        """Scopes of these values have these ids from now on."""
         default = self._names[0]
         for value, i in zip(values, ids.tolist(), strict=True):
             if i >= len(self._index):
                 self._index = np.concatenate([self._index, np.zeros(i + 1, np.int16)])
-            self._index[i] = self._names.index(self._by_value.get(value, default))
+            self._index[i] = self._names.index(self._by_value.get(value or "", default))
 
     def of(self, scope_id: int) -> str:
         """Zone of one scope."""

@@ -9,7 +9,8 @@ from typing import Any, Final
 from tokenfuse.contracts.block import DeltaBlock, Tick
 
 IDLE_MS: Final = 30_000
-"""A source partition that only ticked for so long does not hold the watermark back."""
+"""A source partition whose event time did not move for so long does not hold the watermark back: it only ticked, or
+all that came was rejected or late."""
 AHEAD_MS: Final = 5_000
 """An event time is believed up to so far ahead of its record's clock."""
 LATENESS_MS: Final = 10_000
@@ -34,6 +35,7 @@ class SourceClock:
     Attributes:
         seen: end of the last applied slice. active_ms: the partition's clock when that slice came.
         history: that slice was history, which teaches and does not alert.
+        moved_ms: the partition's clock when a slice last moved `reached_ms`.
     """
 
     seen: int
@@ -41,6 +43,12 @@ class SourceClock:
     record_ms: int
     active_ms: int
     history: bool
+    moved_ms: int
+
+    @property
+    def reached_ms(self) -> int:
+        """The newest event time that is believed."""
+        return min(self.event_ms, self.record_ms + AHEAD_MS)
 
 
 class Clocks:
@@ -76,9 +84,11 @@ class Clocks:
     def slice_applied(self, block: DeltaBlock) -> None:
         """Take over a slice's position and clocks."""
         self.now_ms = max(self.now_ms, block.record_ms)
-        self.sources[block.source] = SourceClock(
-            block.b, block.event_ms, block.record_ms, self.now_ms, block.history
-        )
+        before = self.sources.get(block.source)
+        clock = SourceClock(block.b, block.event_ms, block.record_ms, self.now_ms, block.history, self.now_ms)
+        if before is not None and clock.reached_ms <= before.reached_ms:
+            clock.moved_ms = before.moved_ms
+        self.sources[block.source] = clock
         self._move()
 
     def ticked(self, tick: Tick) -> None:
@@ -89,22 +99,20 @@ class Clocks:
     @property
     def learning(self) -> bool:
         """Whether an active source partition is reading history."""
-        return any(source.history for source in self._active())
-
-    def _active(self) -> list[SourceClock]:
-        return [s for s in self.sources.values() if self.now_ms - s.active_ms < IDLE_MS]
+        return any(s.history and self.now_ms - s.active_ms < IDLE_MS for s in self.sources.values())
 
     def _move(self) -> None:
-        if not self.sources:
+        known = [s for s in self.sources.values() if s.event_ms >= 0]
+        if not known:
             return  # before the first event nothing can be late, least of all a backfill
-        active = [min(s.event_ms, s.record_ms + AHEAD_MS) for s in self._active()]
-        reached = min(active) if active else self.now_ms
+        moving = [s.reached_ms for s in known if self.now_ms - s.moved_ms < IDLE_MS]
+        reached = min(moving) if moving else self.now_ms
         self.watermark_ms = max(self.watermark_ms, reached - LATENESS_MS)
 
     def dump(self) -> dict[str, Any]:
         """Plain data for the head row."""
         sources = {
-            str(p): [s.seen, s.event_ms, s.record_ms, s.active_ms, s.history]
+            str(p): [s.seen, s.event_ms, s.record_ms, s.active_ms, s.history, s.moved_ms]
             for p, s in sorted(self.sources.items())
         }
         return {"now_ms": self.now_ms, "watermark_ms": self.watermark_ms, "sources": sources}

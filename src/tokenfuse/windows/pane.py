@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 import numpy as np
 import numpy.typing as npt
 
@@ -11,20 +13,24 @@ Ids = npt.NDArray[np.int32]
 Sums = npt.NDArray[np.int64]
 WIDTH = len(MEASURES)
 
+CHUNK: Final = 4096
+"""Scopes per checkpoint row: 205 bytes each are under a message's size even if nothing compresses."""
+
 
 class Pane:
     """Rows of int64 sums by scope id; absent scopes are zero.
 
     Attributes:
-        changed: since the last checkpoint row was taken. unsent: any row since the last rollup.
+        count: scopes that have a row.
     """
 
-    __slots__ = ("_ids", "_rows", "_slots", "_unsent", "changed", "count")
+    __slots__ = ("_any_unsent", "_changed", "_ids", "_rows", "_slots", "_unsent", "count")
 
     def __init__(self) -> None:
         """Start with no scope."""
         self.count = 0
-        self.changed = False
+        self._any_unsent = False
+        self._changed = np.zeros(1, np.bool_)
         self._ids = np.empty(8, np.int32)
         self._rows = np.zeros((8, WIDTH), np.int64)
         self._unsent = np.zeros(8, np.bool_)
@@ -34,8 +40,8 @@ class Pane:
         """Add sums[i] to scope ids[i]; ids are distinct. Shapes: [n], [n, M]."""
         slots = self._slots_for(ids)
         self._rows[slots] += sums
-        self._unsent[slots] = True
-        self.changed = True
+        self._unsent[slots] = self._any_unsent = True
+        self._changed[slots // CHUNK] = True
 
     def gather(self, ids: Ids) -> Sums:
         """Sums of the given scopes, int64[n, M]."""
@@ -61,24 +67,45 @@ class Pane:
 
     def take_unsent(self) -> tuple[Ids, Sums]:
         """Rows changed since the last call."""
+        if not self._any_unsent:
+            return self._ids[:0], self._rows[:0]
         slots = np.flatnonzero(self._unsent[: self.count])
-        self._unsent[slots] = False
-        self.changed |= len(slots) > 0  # a checkpoint must say that they were sent
+        self._unsent[slots] = self._any_unsent = False
+        self._changed[slots // CHUNK] = True  # a checkpoint must say that they were sent
         return self._ids[slots], self._rows[slots]
 
-    @property
-    def unsent(self) -> npt.NDArray[np.bool_]:
-        """Which rows changed since the last rollup, bool[count]."""
-        return self._unsent[: self.count]
+    def forget(self, ids: Ids) -> None:
+        """Scopes that are gone: whoever has their ids next starts from zero."""
+        slots = self._find(ids)
+        slots = slots[slots >= 0]
+        self._rows[slots] = 0
+        self._unsent[slots] = False
+        self._changed[slots // CHUNK] = True
 
-    @classmethod
-    def of(cls, ids: Ids, rows: Sums, unsent: npt.NDArray[np.bool_]) -> Pane:
-        """The pane that had these, as its checkpoint row says."""
-        pane = cls()
-        pane.add(ids, rows)
-        pane.unsent[:] = unsent
-        pane.changed = False
-        return pane
+    @property
+    def chunks(self) -> int:
+        """How many checkpoint rows the pane has."""
+        return -(-self.count // CHUNK)
+
+    @property
+    def changed_chunks(self) -> list[int]:
+        """Those that changed since they were taken."""
+        return np.flatnonzero(self._changed).tolist()
+
+    def chunk(self, number: int) -> dict[str, Any]:
+        """One checkpoint row as plain data; it counts as unchanged from now on."""
+        part = slice(number * CHUNK, min((number + 1) * CHUNK, self.count))
+        self._changed[number] = False
+        return {"ids": self._ids[part], "rows": self._rows[part], "unsent": self._unsent[part]}
+
+    def restore_chunk(self, ids: Ids, rows: Sums, unsent: npt.NDArray[np.bool_]) -> None:
+        """Inverse of `chunk`; chunks come in their order."""
+        first = self.count
+        told = self._any_unsent
+        self.add(ids, rows)
+        self._unsent[first : self.count] = unsent
+        self._any_unsent = told or bool(unsent.any())
+        self._changed[:] = False
 
     def _find(self, ids: Ids) -> npt.NDArray[np.int32]:
         inside = ids < len(self._slots)
@@ -106,6 +133,8 @@ class Pane:
             self._ids = np.resize(self._ids, size)
             self._rows = np.concatenate([self._rows, np.zeros((size - len(self._rows), WIDTH), np.int64)])
             self._unsent = np.concatenate([self._unsent, np.zeros(size - len(self._unsent), np.bool_)])
+            more = -(-size // CHUNK) - len(self._changed)
+            self._changed = np.concatenate([self._changed, np.zeros(more, np.bool_)])
         self._ids[self.count : end] = ids
         self._slots[ids] = np.arange(self.count, end, dtype=np.int32)
         self.count = end

@@ -11,8 +11,11 @@ from tokenfuse.contracts.measures import MAXIMA
 from tokenfuse.windows.pane import WIDTH, Ids, Sums
 from tokenfuse.windows.rows import Rows
 
-CHUNK: Final = 1024
-"""Scopes per checkpoint row: a row of running sums stays near 250 kB before compression."""
+CHUNK: Final = 128
+"""Scopes per checkpoint row. Names decide: value, example and a cell of four values, 256 characters each, of up to
+12 bytes once percent-encoded, compress to under half of a message's size."""
+
+ALWAYS_S: Final = -(2**62)
 
 
 class Scopes:
@@ -24,7 +27,9 @@ class Scopes:
         cell: for users, runs and further axes the cell of the dearest call, else None.
         changed_chunks: chunks of ids changed since their checkpoint row was taken.
         unsent: totals changed since the last rollup. folded: values that found the table full.
-        version: grows when a scope is created or evicted.
+        version: grows when a scope is created or evicted. created: ids given since this list was last emptied.
+        evicted_s: scopes without a call since then were evicted. A scope begins then at the earliest, so that the
+            running sums of one that comes back never have the `first_s` of those that went out before.
     """
 
     def __init__(self, other: str, scopes_max: int) -> None:
@@ -35,6 +40,8 @@ class Scopes:
         self._free: list[int] = []
         self.folded = 0
         self.version = 0
+        self.created: list[int] = []
+        self.evicted_s = ALWAYS_S
         self.changed_chunks: set[int] = set()
         self.values: list[str | None] = []
         self.cells: list[str | None] = []
@@ -46,6 +53,7 @@ class Scopes:
         self.dearest_hour = np.zeros(16, np.int64)
         self.dearest_nanousd = np.zeros(16, np.int64)
         self.unsent = np.zeros(16, np.bool_)
+        self._live = np.zeros(16, np.bool_)
 
     def __len__(self) -> int:
         """Scopes in use."""
@@ -57,16 +65,18 @@ class Scopes:
 
     def live(self) -> Ids:
         """Every id in use, ascending."""
-        return np.array(sorted(self._ids.values()), np.int32)
+        return np.flatnonzero(self._live).astype(np.int32)
 
-    def ids_for(self, values: tuple[str, ...], first_s: int) -> Ids:
-        """Ids of values, new ones created as of pane first_s."""
+    def ids_for(self, rows: Rows) -> Ids:
+        """Ids of a block's values, new ones created as of their own first pane."""
         known = self._ids
-        ids = [known.get(value, -1) for value in values]
+        ids = [known.get(value, -1) for value in rows.values]
         if -1 in ids:
-            ids = [
-                i if i >= 0 else self._create(value, first_s) for i, value in zip(ids, values, strict=True)
-            ]
+            first_s = np.full(len(ids), rows.pane_s.max(initial=0))
+            np.minimum.at(first_s, rows.scope, rows.pane_s)
+            for row, value in enumerate(rows.values):
+                if ids[row] < 0:
+                    ids[row] = self._create(value, int(first_s[row]))
         return np.array(ids, np.int32)
 
     def add(self, ids: Ids, rows: Rows, *, distinct: bool) -> None:
@@ -83,8 +93,18 @@ class Scopes:
         self.changed_chunks.update(set((ids // CHUNK).tolist()))
         self._keep_dearest(ids, rows)
 
-    def evict(self, ids: Ids) -> None:
-        """Forget scopes; their ids are free again."""
+    def evict_idle(self, before_s: int) -> Ids:
+        """Forget scopes whose newest call is older than before_s; their ids are free again."""
+        if before_s <= self.evicted_s:
+            return np.empty(0, np.int32)
+        self.evicted_s = before_s
+        live = self.live()
+        ids: Ids = live[self.last_s[live] < before_s]
+        if len(ids):
+            self._evict(ids)
+        return ids
+
+    def _evict(self, ids: Ids) -> None:
         for i in ids.tolist():
             value = self.values[i]
             if value is not None:
@@ -93,13 +113,9 @@ class Scopes:
             heapq.heappush(self._free, i)
         for name in _ARRAYS:
             getattr(self, name)[ids] = 0
+        self._live[ids] = False
         self.version += 1
         self.changed_chunks.update((ids // CHUNK).tolist())
-
-    def idle(self, before_s: int) -> Ids:
-        """Scopes whose newest call is older than before_s."""
-        live = self.live()
-        return live[self.last_s[live] < before_s]
 
     def take_unsent(self) -> Ids:
         """Scopes whose totals changed since the last call."""
@@ -131,11 +147,13 @@ class Scopes:
         for name in _ARRAYS:
             getattr(self, name)[base:end] = data[name]
 
-    def restored(self) -> None:
-        """Rebuild what is derived."""
+    def restored(self, evicted_s: int) -> None:
+        """Rebuild what is derived, as it stood after `evict_idle` at evicted_s."""
+        self.evicted_s = evicted_s
         self._ids = {value: i for i, value in enumerate(self.values) if value is not None}
         self._free = [i for i, value in enumerate(self.values) if value is None]
         heapq.heapify(self._free)
+        self._live[list(self._ids.values())] = True
 
     def _create(self, value: str, first_s: int) -> int:
         if (known := self._ids.get(value)) is not None:  # twice in one block, through folding
@@ -152,7 +170,9 @@ class Scopes:
         self.values[new] = value
         self._ids[value] = new
         self.version += 1
-        self.first_s[new] = self.last_s[new] = first_s
+        self._live[new] = True
+        self.created.append(new)
+        self.first_s[new] = self.last_s[new] = max(first_s, self.evicted_s)
         return new
 
     def _reserve(self, size: int) -> None:
@@ -160,7 +180,7 @@ class Scopes:
         if size <= have:
             return
         more = max(2 * have, size) - have
-        for name in _ARRAYS:
+        for name in (*_ARRAYS, "_live"):
             array = getattr(self, name)
             setattr(self, name, np.concatenate([array, np.zeros((more, *array.shape[1:]), array.dtype)]))
 

@@ -1,6 +1,6 @@
 """Every table of one deltas partition, and its checkpoint rows by name.
 
-Names: `<axis>/scopes/<chunk>`, `<axis>/<granularity>/<pane start>`, `<axis>/late/<granularity>`.
+Names: `<axis>/scopes/<chunk>`, `<axis>/<granularity>/<pane start>.<chunk>`, `<axis>/late/<granularity>.<chunk>`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from tokenfuse.contracts.axes import AXES, CELL, GLOBAL, OTHER
 from tokenfuse.contracts.block import AxisRows
 from tokenfuse.contracts.rollup import Rollup
 from tokenfuse.windows.codec import pack, unpack
-from tokenfuse.windows.pane import Ids, Pane
+from tokenfuse.windows.pane import Ids
 from tokenfuse.windows.rows import decode_rows
 from tokenfuse.windows.table import AxisTable
 
@@ -29,6 +29,7 @@ class WindowState:
         axes = (*AXES, *further_axes, CELL, GLOBAL)
         self.tables = {axis: AxisTable(axis, other, scopes_max) for axis in axes}
         self.expired_s = 0
+        self._unknown: list[str] = []
 
     def apply(self, rows: tuple[AxisRows, ...]) -> dict[str, Ids]:
         """Add a block; touched scope ids by axis. An axis that settings no longer name is left out."""
@@ -49,53 +50,69 @@ class WindowState:
         self.expired_s = watermark_s
         for table in self.tables.values():
             table.expire(watermark_s)
-            table.evict_idle(watermark_s)
 
     def set_zones(self, default: str, tenants: dict[str, str]) -> None:
-        """Time zones: each tenant's own, the default for every other axis."""
+        """Time zones as they were: each tenant's own, the default for every other axis."""
         for axis, table in self.tables.items():
             table.set_zones(default, tenants if axis == "tenant" else {})
+
+    def change_zones(self, default: str, tenants: dict[str, str], time_s: int) -> None:
+        """The same as of now: the calendar periods that contain time_s are summed again where a zone changed."""
+        for axis, table in self.tables.items():
+            table.change_zones(default, tenants if axis == "tenant" else {}, time_s)
+
+    def forget_rollings(self) -> None:
+        """Keep no rolling window up to date any more; rules that need some ask again."""
+        for table in self.tables.values():
+            table.forget_rollings()
 
     def changed_rows(self) -> list[str]:
         """Names of rows to write at the next checkpoint."""
         names: list[str] = []
         for axis, table in self.tables.items():
             names.extend(f"{axis}/scopes/{chunk}" for chunk in sorted(table.scopes.changed_chunks))
-            names.extend(f"{axis}/late/{g}" for g, pane in table.late.items() if pane.changed)
-            for granularity, panes in table.panes.items():
-                names.extend(f"{axis}/{granularity}/{s}" for s, pane in sorted(panes.items()) if pane.changed)
+            names.extend(
+                f"{axis}/{name}.{c}" for name, pane in table.named_panes() for c in pane.changed_chunks
+            )
         return names
 
     def dropped_rows(self) -> list[str]:
         """Names of rows that no longer exist, once."""
-        names = [name for table in self.tables.values() for name in table.dropped]
+        names, self._unknown = self._unknown, []
         for table in self.tables.values():
+            names.extend(table.dropped)
             table.dropped.clear()
         return names
 
     def snapshot(self, name: str) -> bytes:
         """One row; it counts as unchanged from now on."""
-        axis, part, number = name.rsplit("/", 2)
+        axis, part, which, chunk = _parse(name)
         table = self.tables[axis]
         if part == "scopes":
-            return pack(table.scopes.chunk(int(number)))
-        pane = table.late[number] if part == "late" else table.panes[part][int(number)]
-        pane.changed = False
-        return pack({"ids": pane.ids, "rows": pane.rows, "unsent": pane.unsent})
+            return pack(table.scopes.chunk(chunk))
+        return pack(table.pane(part, which).chunk(chunk))
 
-    def restore(self, rows: Mapping[str, bytes]) -> None:
-        """Load rows into this empty state; rows of axes that settings no longer name are left out."""
-        for name, data in rows.items():
-            axis, part, number = name.rsplit("/", 2)
+    def restore(self, rows: Mapping[str, bytes], expired_s: int) -> None:
+        """Load rows into this empty state, as it stood after `expire` at expired_s.
+
+        What is no part of it counts as dropped: rows of axes that settings no longer name, panes that had expired.
+        """
+        self.expired_s = expired_s
+        for name in sorted(rows, key=lambda name: _parse(name)[-1]):
+            axis, part, which, chunk = _parse(name)
             table = self.tables.get(axis)
-            if table is None:
-                continue
-            fields = unpack(data)
-            if part == "scopes":
-                table.scopes.restore_chunk(int(number), fields)
-            elif part == "late":
-                table.late[number] = Pane.of(**fields)
+            if table is not None and part == "scopes":
+                table.scopes.restore_chunk(chunk, unpack(rows[name]))
+            elif table is not None and table.keeps(part, which, expired_s):
+                table.pane(part, which).restore_chunk(**unpack(rows[name]))
             else:
-                table.panes[part][int(number)] = Pane.of(**fields)
+                self._unknown.append(name)
         for table in self.tables.values():
-            table.scopes.restored()
+            table.restored(expired_s)
+
+
+def _parse(name: str) -> tuple[str, str, str, int]:
+    """Axis (which may have slashes), part, which of its panes, chunk."""
+    axis, part, number = name.rsplit("/", 2)
+    which, _, chunk = number.rpartition(".")
+    return axis, part, which, int(chunk)

@@ -8,9 +8,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from tokenfuse.contracts.block import PANE_SECONDS
 from tokenfuse.contracts.rollup import Granularity, Rollup
 from tokenfuse.windows.calendar import KEPT_SECONDS, PERIODS, QUARTER_S, Zones, period_start_s, period_starts
-from tokenfuse.windows.granularity import PANE_SECONDS_OF, ROLLED_UP, kind_of
+from tokenfuse.windows.granularity import DAY, HOUR, PANE_SECONDS_OF, ROLLED_UP, kind_of
 from tokenfuse.windows.pane import Ids, Pane, Sums
 from tokenfuse.windows.rolling import RollingSum
 from tokenfuse.windows.rows import Rows, Times, reduce_pairs, split_by_time
@@ -38,14 +39,14 @@ class AxisTable:
         self.zones = Zones()
         self.dropped: list[str] = []
         self._floors: dict[str, int] = dict.fromkeys((*self.kind.panes, *PERIODS), -(2**62))
-        self._rolling: dict[tuple[str, int, int | None], RollingSum] = {}
+        self._rolling: dict[tuple[str, int, int | None, int], RollingSum] = {}
 
     def apply(self, rows: Rows) -> Ids:
         """Add a block's rows everywhere they belong; returns the touched scopes, ascending."""
         first_s = int(rows.pane_s.min()) if len(rows.pane_s) else 0
-        of_values = self.scopes.ids_for(rows.values, first_s)
-        self.zones.note(rows.values, of_values)
-        ids = of_values[rows.scope]
+        ids = self.scopes.ids_for(rows)[rows.scope]
+        if self.scopes.created:
+            self._note_zones(np.array(self.scopes.created, np.int32))
         touched = np.unique(ids)
         one_pane = len(touched) == len(ids) and int(rows.pane_s.max(initial=first_s)) == first_s
         self.scopes.add(ids, rows, distinct=one_pane)
@@ -74,13 +75,23 @@ class AxisTable:
         for period in PERIODS:
             self._add(period, *reduce_pairs(self._period_starts(period, times, ids), ids, sums))
 
-    def rolling(self, granularity: str, window_seconds: int, measure: int | None) -> RollingSum:
-        """A rolling window over this table, kept up to date from now on."""
-        key = (granularity, window_seconds, measure)
+    def rolling(
+        self, granularity: str, window_seconds: int, measure: int | None, behind: int = 0
+    ) -> RollingSum:
+        """A rolling window over this table, kept up to date from now on.
+
+        It is one window for all that ask for the same one; `behind` says how many panes behind the newest one
+        they let it end, and keeps them apart.
+        """
+        key = (granularity, window_seconds, measure, behind)
         if key not in self._rolling:
             size = PANE_SECONDS_OF[granularity]
             self._rolling[key] = RollingSum(self.panes[granularity], size, window_seconds // size, measure)
         return self._rolling[key]
+
+    def forget_rollings(self) -> None:
+        """Keep none up to date any more: one that is not moved would miss panes that expire meanwhile."""
+        self._rolling.clear()
 
     def sums(self, granularity: str, start_s: int, end_s: int, ids: Ids) -> Sums:
         """Sums over panes with start_s <= start < end_s, int64[n, M]."""
@@ -109,21 +120,56 @@ class AxisTable:
         return out
 
     def expire(self, watermark_s: int) -> None:
-        """Drop panes that can no longer be revised. Rollings must stand at the watermark already."""
-        for granularity, count in self.kind.panes.items():
-            size = PANE_SECONDS_OF[granularity]
-            self._drop_below(granularity, watermark_s - watermark_s % size - count * size)
-        for period in PERIODS:
-            self._drop_below(period, watermark_s - KEPT_SECONDS[period])
+        """Drop panes that can no longer be revised, then idle scopes.
 
-    def evict_idle(self, watermark_s: int) -> None:
-        """Forget idle scopes. Their last totals must have gone out: call `take_rollups` first."""
-        ids = self.scopes.idle(watermark_s - self.kind.idle_seconds)
+        Rollings must stand at the watermark already, and `take_rollups` must have been called: what goes is gone.
+        """
+        for granularity in self._floors:
+            self._drop_below(granularity, self._floor(granularity, watermark_s))
+        self._evict_idle(watermark_s)
+
+    def restored(self, expired_s: int) -> None:
+        """All rows of the state after `expire` at expired_s are loaded."""
+        self.scopes.restored(self._idle_before_s(expired_s))
+        for granularity in self._floors:
+            self._floors[granularity] = self._floor(granularity, expired_s)
+
+    def keeps(self, part: str, which: str, watermark_s: int) -> bool:
+        """Whether a pane exists at a watermark, if it ever did."""
+        if part == "late":
+            return which in self.late
+        return part in self.panes and int(which) >= self._floor(part, watermark_s)
+
+    def pane(self, part: str, which: str) -> Pane:
+        """The pane of this name, empty if it is new."""
+        return self.late[which] if part == "late" else self.panes[part].setdefault(int(which), Pane())
+
+    def named_panes(self) -> Iterator[tuple[str, Pane]]:
+        """Every pane with its name."""
+        for granularity, pane in self.late.items():
+            yield f"late/{granularity}", pane
+        for granularity, panes in self.panes.items():
+            for start, pane in sorted(panes.items()):
+                yield f"{granularity}/{start}", pane
+
+    def _floor(self, granularity: str, watermark_s: int) -> int:
+        """Panes that start before this can no longer be revised."""
+        if granularity in PERIODS:
+            return watermark_s - KEPT_SECONDS[granularity]
+        size = PANE_SECONDS_OF[granularity]
+        return watermark_s - watermark_s % size - self.kind.panes[granularity] * size
+
+    def _idle_before_s(self, watermark_s: int) -> int:
+        """Scopes without a call since this pane are idle at a watermark."""
+        return watermark_s - watermark_s % PANE_SECONDS - self.kind.idle_seconds
+
+    def _evict_idle(self, watermark_s: int) -> None:
+        """Forget idle scopes, also where panes outlive them: another scope will have their ids."""
+        ids = self.scopes.evict_idle(self._idle_before_s(watermark_s))
         if len(ids):
-            for pane in self.late.values():
-                pane.add(ids, -pane.gather(ids))
-                pane.take_unsent()
-            self.scopes.evict(ids)
+            outliving = (pane for period in PERIODS for pane in self.panes[period].values())
+            for pane in (*self.late.values(), *outliving):
+                pane.forget(ids)
 
     def take_rollups(self, revision: int, *, totals_only: bool = False) -> list[Rollup]:
         """Whole panes that changed since the last call, with running totals."""
@@ -138,10 +184,48 @@ class AxisTable:
         return out
 
     def set_zones(self, default: str, by_value: dict[str, str]) -> None:
-        """Time zones by scope value; all others keep the default."""
+        """Time zones by scope value; all others have the default."""
         self.zones = Zones(default, by_value)
-        live = [(value, i) for i, value in enumerate(self.scopes.values) if value is not None]
-        self.zones.note(tuple(value for value, _ in live), np.array([i for _, i in live], np.int32))
+        self._note_zones(self.scopes.live())
+
+    def change_zones(self, default: str, by_value: dict[str, str], time_s: int) -> None:
+        """Like `set_zones`, and sums the periods that contain time_s again where their scope's zone changed.
+
+        From UTC hours, and from UTC days where those are gone: the hour or day in which a period begins counts
+        whole, so that a cap errs on the side of the one who pays.
+        """
+        live = self.scopes.live()
+        before = [self.zones.of(i) for i in live.tolist()]
+        self.set_zones(default, by_value)
+        changed = [i for i, zone in zip(live.tolist(), before, strict=True) if self.zones.of(i) != zone]
+        ids = np.array(changed, np.int32)
+        for period in PERIODS:
+            for zone, part in self.zones.split(ids):
+                if len(part):
+                    self._sum_again(period, period_start_s(period, zone, time_s // QUARTER_S), ids[part])
+
+    def _sum_again(self, period: str, start: int, ids: Ids) -> None:
+        """What the scopes' panes say of the period that begins at start."""
+        panes = self.panes[period]
+        pane = panes.setdefault(start, Pane())
+        pane.add(ids, self._since(start, ids) - pane.gather(ids))
+
+    def _since(self, start: int, ids: Ids) -> Sums:
+        """Sums of everything since a time that need not begin a pane, int64[n, M]; of a run, if need be, of all it did."""
+        hour, day = start - start % 3600, start - start % 86_400
+        if day < self._floors[DAY]:
+            return self.scopes.totals[ids]
+        if hour >= self._floors[HOUR]:
+            midnight = day if hour == day else day + 86_400
+            part = self.sums(HOUR, hour, midnight, ids)
+            return part + self.sums(DAY, midnight, 2**62, ids)
+        return self.sums(DAY, day, 2**62, ids)
+
+    def _note_zones(self, ids: Ids) -> None:
+        """A scope takes its zone by its own value, also where others are folded into it."""
+        self.scopes.created.clear()
+        if self.zones.named:
+            self.zones.note((self.scopes.values[i] for i in ids.tolist()), ids)
 
     def _revisable(self) -> Iterator[tuple[Granularity, int | None, Pane]]:
         """Panes that leave as rollups; None: a late pane, which starts with its scope."""
@@ -174,7 +258,7 @@ class AxisTable:
         if pane is None:
             pane = panes[start] = Pane()
         pane.add(ids, sums)
-        for (of, _, _), rolling in self._rolling.items():
+        for (of, *_), rolling in self._rolling.items():
             if of == granularity:
                 rolling.add(start, ids, sums)
 
@@ -189,5 +273,5 @@ class AxisTable:
             return
         self._floors[granularity] = floor
         for start in [s for s in self.panes[granularity] if s < floor]:
-            del self.panes[granularity][start]
-            self.dropped.append(f"{self.axis}/{granularity}/{start}")
+            chunks = range(self.panes[granularity].pop(start).chunks)
+            self.dropped.extend(f"{self.axis}/{granularity}/{start}.{chunk}" for chunk in chunks)
