@@ -47,16 +47,15 @@ class CapJudge:
 
     def judge(self, ids: Ids, latest_s: int, now_ms: int) -> None:
         """Judge some scopes: those touched, and those that stand."""
-        standing = self._standings.of(self.rule)
-        known = [self._table.scopes.id_of(value) for value in standing]
-        ids = np.union1d(ids, [i for i in known if i is not None]).astype(np.int32)
+        standing = self._standings.ids_of(self.rule, self._table.scopes, latest_s * 1000)
+        ids = np.union1d(ids, standing).astype(np.int32)
         if not len(ids):
             return
         limits, spend = self._limits_for(ids), self._spend(ids, latest_s)
         over = breached(spend, limits)
         for i in np.flatnonzero(over).tolist():
             self._found(int(ids[i]), int(spend[i]), int(limits[i]), latest_s, now_ms)
-        if standing:
+        if len(standing):
             self._clear(ids[~over], spend[~over], limits[~over], latest_s)
 
     def _found(self, scope: int, spend: int, limit: int, latest_s: int, now_ms: int) -> None:

@@ -23,6 +23,8 @@ class CellIndex:
         self._state = state
         self._keys: list[str | None] = []
         self._scopes: list[dict[str, str]] = []
+        self._group_keys: list[str] = []
+        self._ids: dict[tuple[str, str], dict[int, None]] = {}
         self._seen_version = -1
         self._pairs: dict[str, tuple[tuple[int, int], Pairs]] = {}
         self.groups: dict[str, int] = {}
@@ -39,7 +41,7 @@ class CellIndex:
             return self.cells.scopes.live()
         if axis not in CELL_AXES:
             return np.empty(0, np.int32)
-        return np.array([i for i, scope in enumerate(self._scopes) if scope.get(axis) == value], np.int32)
+        return np.array(sorted(self._ids.get((axis, value), ())), np.int32)
 
     def pairs(self, axis: str) -> Pairs:
         """Every pair of a scope of the axis (by scope id) and a cell of it (by cell id)."""
@@ -54,13 +56,13 @@ class CellIndex:
         found = [self._scope_id(table, axis, scope) for scope in self._scopes]
         scope_of_cell = np.array(found, np.int64)
         cell_index = np.flatnonzero(scope_of_cell >= 0).astype(np.int64)
-        groups = np.array([self._group(scope) for scope in self._scopes], np.int64)
+        groups = np.array([self._group(i) for i in range(len(self._scopes))], np.int64)
         return Pairs(scope_of_cell[cell_index], cell_index, len(table.scopes.values), groups)
 
     def groups_of(self, ids: Ids) -> IntArray:
         """Group numbers of some cells, numbered from 0 among themselves, int64[n]."""
         self._refresh()
-        numbers = [self._group(self._scopes[i]) for i in ids.tolist()]
+        numbers = [self._group(i) for i in ids.tolist()]
         return np.unique(np.array(numbers, np.int64), return_inverse=True)[1].astype(np.int64)
 
     def relearn(self, groups: list[str]) -> None:
@@ -73,9 +75,8 @@ class CellIndex:
         found = None if value is None else table.scopes.id_of(value)
         return -1 if found is None else found
 
-    def _group(self, scope: dict[str, str]) -> int:
-        key = scope_key({axis: value for axis, value in scope.items() if axis != "model"})
-        return self.groups.setdefault(key, len(self.groups))
+    def _group(self, cell: int) -> int:
+        return self.groups.setdefault(self._group_keys[cell], len(self.groups))
 
     def _refresh(self) -> None:
         if self._seen_version == self.cells.scopes.version:
@@ -86,8 +87,21 @@ class CellIndex:
             if i == len(self._keys):
                 self._keys.append(None)
                 self._scopes.append({})
+                self._group_keys.append("")
             if self._keys[i] != values[i]:
-                self._keys[i], self._scopes[i] = values[i], _axes_of(values[i])
+                self._read(i, values[i])
+
+    def _read(self, cell: int, key: str | None) -> None:
+        """An id has another key than before."""
+        for pair in self._scopes[cell].items():
+            del self._ids[pair][cell]
+            if not self._ids[pair]:
+                del self._ids[pair]
+        scope = _axes_of(key)
+        for pair in scope.items():
+            self._ids.setdefault(pair, {})[cell] = None
+        self._keys[cell], self._scopes[cell] = key, scope
+        self._group_keys[cell] = scope_key({a: value for a, value in scope.items() if a != "model"})
 
 
 def _axes_of(cell: str | None) -> dict[str, str]:

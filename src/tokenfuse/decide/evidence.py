@@ -52,7 +52,7 @@ class Witness:
         now = self._cells.cells.sums(granularity, start_s, end_s, ids)
         base, base_seconds = self._base(axis, value, ids, start_s)
         parts = decompose(now.T, base.T, (max(end_s - start_s, 1), base_seconds), self._cells.groups_of(ids))
-        scaled = base[:, COST] * (end_s - start_s) // base_seconds
+        scaled = _scaled(base[:, COST], end_s - start_s, base_seconds)
         return self._evidence(axis, ids, now[:, COST] - scaled, parts, driver)
 
     def of_cells(
@@ -110,6 +110,13 @@ class Witness:
         examples = tuple(e for e in (scopes.examples[i] for i in dearest) if e)
         main = dominant(parts) if driver and any(part.nanousd for part in parts) else driver
         return Evidence(main, parts, contributors(excess.tolist(), keys, known=(axis,)), examples)
+
+
+def _scaled(nanousd: Sums, seconds: int, base_seconds: int) -> Sums:
+    """Share of a duration, rounded down; the plain product overflows at $15,000 a week against a month."""
+    whole, rest = np.divmod(nanousd, base_seconds)
+    scaled: Sums = whole * seconds + rest * seconds // base_seconds
+    return scaled
 
 
 def _key(cell: str | None) -> str:

@@ -6,10 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+
 from tokenfuse.contracts.ruleset import AnyRule
 from tokenfuse.contracts.scope import axis_scope_key
 from tokenfuse.contracts.signal import Contributor, DriverPart, Verdict, VerdictState
 from tokenfuse.decide.evidence import Evidence
+from tokenfuse.windows.pane import Ids
+from tokenfuse.windows.scopes import Scopes
 
 UPDATE_MS: Final = 60_000
 UPDATE_SHARE: Final = 10
@@ -67,6 +71,13 @@ class Standings:
     def of(self, rule: AnyRule) -> dict[str, Standing]:
         """Standing verdicts of a rule by scope value."""
         return self._by_rule.get(rule.id, {})
+
+    def ids_of(self, rule: AnyRule, scopes: Scopes, at_ms: int) -> Ids:
+        """Ids of a rule's standing scopes, ascending; what stands of a scope that was evicted is cleared."""
+        ids = {value: scopes.id_of(value) for value in self.of(rule)}
+        for value in [value for value, i in ids.items() if i is None]:
+            self.cleared(rule, value, at_ms, 0.0, 0.0)
+        return np.array(sorted(i for i in ids.values() if i is not None), np.int32)
 
     def due(self, rule: AnyRule, value: str, now_ms: int) -> bool:
         """Whether a finding would be told: it is new, or it is time to tell it again."""
