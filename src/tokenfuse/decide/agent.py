@@ -186,6 +186,7 @@ class AgentCore:
                 "clock_told_ms": self._clock_told_ms,
                 "rolled_up_ms": self._rolled_up_ms,
                 "judged_s": self.panel.judged_s,
+                "fresh": self.panel.fresh,
                 "expired_s": self.state.expired_s,
             }
         )
@@ -207,10 +208,11 @@ class AgentCore:
         core.state.restore(
             {name: data for name, data in rows.items() if not _is_own(name)}, fields["expired_s"]
         )
-        core._restore_panel(rows, fields["judged_s"])
+        core._restore_panel(rows)
+        core.panel.judged_s, core.panel.fresh = fields["judged_s"], fields["fresh"]
         return core
 
-    def _restore_panel(self, rows: Mapping[str, bytes], judged_s: int) -> None:
+    def _restore_panel(self, rows: Mapping[str, bytes]) -> None:
         if "rules" in rows:
             rules = unpack(rows["rules"])
             self.rules_generation = rules["generation"]
@@ -224,7 +226,6 @@ class AgentCore:
                 baselines.load(unpack(row))
         known = {"standings", "rules", *self._baseline_rows()}
         self._dropped += [name for name in rows if _is_own(name) and name not in known]
-        self.panel.judged_s = judged_s
         self.panel.standings.changed = False
 
 

@@ -27,6 +27,8 @@ class Panel:
     Attributes:
         judged_s: watermark at which closed panes were last judged, a multiple of STEP_S.
         baselines: what is normal, by how many hours back.
+        fresh: the rule set has not judged yet: its first look is at every scope, since one that is over a new limit
+            may never make another call.
     """
 
     def __init__(self, state: WindowState) -> None:
@@ -42,10 +44,12 @@ class Panel:
         self.baselines: dict[int, Baselines] = {}
         self.ruleset: RuleSet | None = None
         self.judged_s = 0
+        self.fresh = False
 
     def install(self, ruleset: RuleSet, latest_s: int, watermark_s: int) -> None:
         """Put a rule set in force. Rules on axes that settings do not name have no scopes to judge."""
         self.ruleset = ruleset
+        self.fresh = True
         rules = [rule for rule in ruleset.rules if rule.axis in self._state.tables]
         self.standings.keep_only({rule.id for rule in rules})
         hours = {rule.baseline_hours for rule in rules if isinstance(rule, DriftRule)}
@@ -67,8 +71,12 @@ class Panel:
         step_s = self._watermark_s - self._watermark_s % STEP_S
         closed, self.judged_s = step_s > self.judged_s, max(step_s, self.judged_s)
         for judge in self._open:
-            if closed or judge.rule.axis in touched:
-                judge.judge(touched.get(judge.rule.axis, NOTHING), self._latest_s, now_ms)
+            axis = judge.rule.axis
+            if self.fresh:
+                judge.judge(self._state.tables[axis].scopes.live(), self._latest_s, now_ms)
+            elif closed or axis in touched:
+                judge.judge(touched.get(axis, NOTHING), self._latest_s, now_ms)
+        self.fresh = False
         if closed and self._drifts:
             self._judge_closed(now_ms)
 

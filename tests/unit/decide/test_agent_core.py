@@ -136,6 +136,14 @@ def test_a_rolling_cap_breaches_once_and_clears_when_the_money_left_the_window()
     assert [v.state for v in verdicts(outs) if v.rule == "cap"][-1] == "clear"
 
 
+def test_a_new_rule_set_looks_at_every_scope_once_also_at_those_that_spend_no_more() -> None:
+    core, maker = AgentCore(AgentConfig(), 0), BlockMaker()
+    core.apply(0, maker.blocks([call(1, 0, cost_nanousd=60_000_000)])[0])
+    core.apply(1, rules_block())
+    out = core.apply(2, maker.tick(1))
+    assert [(v.rule, v.state) for v in verdicts([out])] == [("cap", "breach")]
+
+
 def test_nothing_is_said_while_history_teaches() -> None:
     core, maker = AgentCore(AgentConfig(), 0), BlockMaker()
     core.apply(0, rules_block())
