@@ -11,6 +11,8 @@ from tokenfuse.contracts.block import DeltaBlock, Tick
 IDLE_MS: Final = 30_000
 """A source partition whose event time did not move for so long does not hold the watermark back: it only ticked, or
 all that came was rejected or late."""
+STEP_MS: Final = 10_000
+"""A gap between two ticks counts as so much idle time: after an outage the backlog comes first, however long it was."""
 AHEAD_MS: Final = 5_000
 """An event time is believed up to so far ahead of its record's clock."""
 LATENESS_MS: Final = 10_000
@@ -33,9 +35,9 @@ class SourceClock:
     """One source partition.
 
     Attributes:
-        seen: end of the last applied slice. active_ms: the partition's clock when that slice came.
+        seen: end of the last applied slice. active_ms: `Clocks.passed_ms` when that slice came.
         history: that slice was history, which teaches and does not alert.
-        moved_ms: the partition's clock when a slice last moved `reached_ms`.
+        moved_ms: `Clocks.passed_ms` when a slice last moved `reached_ms`.
     """
 
     seen: int
@@ -56,6 +58,7 @@ class Clocks:
 
     Attributes:
         now_ms: the newest clock in the log. watermark_ms: event time before which panes are closed.
+        ticked_ms: the newest tick. passed_ms: how long it ticked, outages left out.
     """
 
     def __init__(self) -> None:
@@ -63,6 +66,8 @@ class Clocks:
         self.sources: dict[int, SourceClock] = {}
         self.now_ms = 0
         self.watermark_ms = 0
+        self.ticked_ms = 0
+        self.passed_ms = 0
 
     def check(self, block: DeltaBlock) -> Contiguity:
         """Whether a slice is the next one of its source partition.
@@ -85,7 +90,9 @@ class Clocks:
         """Take over a slice's position and clocks."""
         self.now_ms = max(self.now_ms, block.record_ms)
         before = self.sources.get(block.source)
-        clock = SourceClock(block.b, block.event_ms, block.record_ms, self.now_ms, block.history, self.now_ms)
+        clock = SourceClock(
+            block.b, block.event_ms, block.record_ms, self.passed_ms, block.history, self.passed_ms
+        )
         if before is not None and clock.reached_ms <= before.reached_ms:
             clock.moved_ms = before.moved_ms
         self.sources[block.source] = clock
@@ -94,18 +101,21 @@ class Clocks:
     def ticked(self, tick: Tick) -> None:
         """Time passes for a source partition without a slice."""
         self.now_ms = max(self.now_ms, tick.now_ms)
+        if tick.now_ms > self.ticked_ms:
+            self.passed_ms += min(tick.now_ms - self.ticked_ms, STEP_MS)
+            self.ticked_ms = tick.now_ms
         self._move()
 
     @property
     def learning(self) -> bool:
         """Whether an active source partition is reading history."""
-        return any(s.history and self.now_ms - s.active_ms < IDLE_MS for s in self.sources.values())
+        return any(s.history and self.passed_ms - s.active_ms < IDLE_MS for s in self.sources.values())
 
     def _move(self) -> None:
         known = [s for s in self.sources.values() if s.event_ms >= 0]
         if not known:
             return  # before the first event nothing can be late, least of all a backfill
-        moving = [s.reached_ms for s in known if self.now_ms - s.moved_ms < IDLE_MS]
+        moving = [s.reached_ms for s in known if self.passed_ms - s.moved_ms < IDLE_MS]
         reached = min(moving) if moving else self.now_ms
         self.watermark_ms = max(self.watermark_ms, reached - LATENESS_MS)
 
@@ -115,12 +125,16 @@ class Clocks:
             str(p): [s.seen, s.event_ms, s.record_ms, s.active_ms, s.history, s.moved_ms]
             for p, s in sorted(self.sources.items())
         }
-        return {"now_ms": self.now_ms, "watermark_ms": self.watermark_ms, "sources": sources}
+        return {**{name: getattr(self, name) for name in _TIMES}, "sources": sources}
 
     @classmethod
     def load(cls, data: dict[str, Any]) -> Clocks:
         """Inverse of `dump`."""
         clocks = cls()
-        clocks.now_ms, clocks.watermark_ms = data["now_ms"], data["watermark_ms"]
+        for name in _TIMES:
+            setattr(clocks, name, data[name])
         clocks.sources = {int(p): SourceClock(*values) for p, values in data["sources"].items()}
         return clocks
+
+
+_TIMES: Final = ("now_ms", "watermark_ms", "ticked_ms", "passed_ms")

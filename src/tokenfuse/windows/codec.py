@@ -12,7 +12,7 @@ FORMAT: Final = 1
 """Version of every checkpoint row; a newer release reads older ones, an older one refuses newer ones."""
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder().decode
+_decode = msgspec.msgpack.Decoder(tuple[int, Any]).decode
 
 
 class RowFormatError(ValueError):
@@ -33,11 +33,15 @@ def unpack(data: bytes) -> dict[str, Any]:
     """
     try:
         version, plain = _decode(zstandard.ZstdDecompressor().decompress(data))
-    except (zstandard.ZstdError, msgspec.DecodeError, ValueError) as error:
+    except (zstandard.ZstdError, msgspec.DecodeError) as error:
         msg = f"damaged checkpoint row: {error}"
         raise RowFormatError(msg) from error
     if version != FORMAT:
-        msg = f"checkpoint row of format {version}, this release reads {FORMAT}: upgrade this worker"
+        remedy = "upgrade this worker" if version > FORMAT else "start the release that wrote it once more"
+        msg = f"checkpoint row of format {version}, this release reads {FORMAT}: {remedy}"
+        raise RowFormatError(msg)
+    if not isinstance(plain, dict):
+        msg = "damaged checkpoint row: no fields"
         raise RowFormatError(msg)
     return {name: _array(value) for name, value in plain.items()}
 

@@ -8,10 +8,9 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
+from hypothesis import given, settings, strategies as st
 from tests.unit.windows.window_rows import COST, DAY_S, T0_S, Add, Warehouse, rows
+
 from tokenfuse.windows.calendar import period_start_s
 from tokenfuse.windows.table import AxisTable
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 import numpy as np
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from tokenfuse.windows.codec import pack, unpack
 from tokenfuse.windows.pane import CHUNK, WIDTH, Pane
