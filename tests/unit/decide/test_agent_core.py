@@ -126,8 +126,7 @@ def test_a_block_that_was_passed_changes_nothing() -> None:
 def test_a_rolling_cap_breaches_once_and_clears_when_the_money_left_the_window() -> None:
     core, maker, outs = AgentCore(AgentConfig(), 0), BlockMaker(), []
     outs.append(core.apply(0, rules_block()))
-    for n in range(60):
-        outs.append(core.apply(1 + n, maker.blocks([call(n, n * 10)])[0]))
+    outs.extend(core.apply(1 + n, maker.blocks([call(n, n * 10)])[0]) for n in range(60))
     found = [v for v in verdicts(outs) if v.rule == "cap"]
     assert [v.state for v in found][:1] == ["breach"]
     assert found[0].value == 51_000_000
