@@ -1,6 +1,6 @@
 """Makes the extract of the traces that is packaged with the demo: the same files and columns, a fraction of the rows.
 
-    python benchmarks/make_demo_data.py --traces ../shared/traces
+python benchmarks/make_demo_data.py --traces ../shared/traces
 """
 
 from __future__ import annotations
@@ -46,7 +46,10 @@ def main(arguments: list[str]) -> None:
 
 def copy(source: Path, target: Path, choose: Callable[[Iterator[Row]], Iterator[Row]]) -> None:
     """Copy the chosen rows."""
-    with source.open(newline="", encoding="utf-8") as rows, target.open("w", newline="", encoding="utf-8") as out:
+    with (
+        source.open(newline="", encoding="utf-8") as rows,
+        target.open("w", newline="", encoding="utf-8") as out,
+    ):
         reader = csv.DictReader(rows)
         writer = csv.DictWriter(out, reader.fieldnames or (), lineterminator="\n")
         writer.writeheader()

@@ -42,7 +42,18 @@ Timed = tuple[float, int, Event]
 """Seconds since the start, a number that no other event has, the event."""
 
 SHARES: Final = {"clients": 0.80, "agents": 0.10, "mooncake": 0.06, "azure": 0.04}
-TENANTS: Final = ("acme", "globex", "initech", "umbrella", "hooli", "stark", "wayne", "wonka", "tyrell", "cyberdyne")
+TENANTS: Final = (
+    "acme",
+    "globex",
+    "initech",
+    "umbrella",
+    "hooli",
+    "stark",
+    "wayne",
+    "wonka",
+    "tyrell",
+    "cyberdyne",
+)
 FEATURES: Final = {
     "language m-large": ("support-chat", "search-answers", "report-writer", "contract-review"),
     "language m-mid": ("classify", "summarise", "translate"),
@@ -53,7 +64,7 @@ FEATURES: Final = {
 MODELS: Final = {
     "language m-large": ("gpt-4o", "claude-sonnet-4-5", "gpt-5", "gemini-2.5-pro"),
     "language m-mid": ("gpt-4o-mini", "claude-haiku-4-5", "gemini-2.5-flash"),
-    "language m-small": ("gpt-5-nano", "in-house-7b", "gemini-2.5-flash-lite"),
+    "language m-small": ("in-house-7b", "gpt-5-nano", "gemini-2.5-flash-lite"),
     "reason deepseek-r1": ("deepseek-reasoner", "o4-mini"),
     "multimodal mm-image": ("gemini-2.5-flash", "gpt-4o"),
 }
@@ -76,8 +87,12 @@ def events(directory: Path, calls: int, days: float, seed: int) -> Iterator[tupl
     sources = [
         *_client_sources(read_clients(directory), counts[0], span_s, seed),
         *_agent_sources(read_agent_runs(directory), counts[1], span_s, seed),
-        _exchange_source(read_mooncake(directory), counts[2], span_s, random.Random(f"{seed} mooncake"), "kb-chat"),
-        _exchange_source(read_azure(directory), counts[3], span_s, random.Random(f"{seed} azure"), "code-complete"),
+        _exchange_source(
+            read_mooncake(directory), counts[2], span_s, random.Random(f"{seed} mooncake"), "kb-chat"
+        ),
+        _exchange_source(
+            read_azure(directory), counts[3], span_s, random.Random(f"{seed} azure"), "code-complete"
+        ),
     ]
     start_ms = int(START.timestamp() * 1000)
     merged = heapq.merge(*(_numbered(source, i) for i, source in enumerate(sources)))
@@ -117,16 +132,22 @@ def _shared_out(total: int, weights: Sequence[float]) -> list[int]:
 # Clients of ServeGen.
 
 
-def _client_sources(clients: Sequence[Client], calls: int, span_s: int, seed: int) -> list[Iterator[tuple[float, Event]]]:
+def _client_sources(
+    clients: Sequence[Client], calls: int, span_s: int, seed: int
+) -> list[Iterator[tuple[float, Event]]]:
     chosen: list[Client] = []
-    for kind in MODELS:
+    models: list[str] = []
+    for kind, names in MODELS.items():
         of_kind = sorted((c for c in clients if c.kind == kind), key=_size, reverse=True)
         chosen += [c for c in of_kind if c.windows[0].start_s < span_s][:CLIENTS_PER_KIND]
+        models += [names[i % len(names)] for i in range(len(chosen) - len(models))]
     # The largest client has ten thousand times the calls of a small one: roots keep the order and leave some for all.
     counts = _shared_out(calls, [_size(client) ** 0.4 for client in chosen])
     return [
-        _client_source(client, count, span_s, random.Random(f"{seed} {client.kind} {client.name}"), place)
-        for place, (client, count) in enumerate(zip(chosen, counts, strict=True))
+        _client_source(
+            client, model, count, span_s, random.Random(f"{seed} {client.kind} {client.name}"), place
+        )
+        for place, (client, model, count) in enumerate(zip(chosen, models, counts, strict=True))
     ]
 
 
@@ -135,13 +156,12 @@ def _size(client: Client) -> float:
 
 
 def _client_source(
-    client: Client, calls: int, span_s: int, rng: random.Random, place: int
+    client: Client, model: str, calls: int, span_s: int, rng: random.Random, place: int
 ) -> Iterator[tuple[float, Event]]:
     tenant = TENANTS[place % len(TENANTS)]
     feature = rng.choice(FEATURES[client.kind])
-    model = rng.choice(MODELS[client.kind])
     prefix_tokens = rng.choice((0, 512, 1024, 2048))
-    fields = {"prompt_field": "text_tokens" if "text_tokens" in client.curves else "input_tokens"}
+    prompt_field = "text_tokens" if "text_tokens" in client.curves else "input_tokens"
     retried: Event | None = None
     for at_s in arrivals(client.windows, span_s, calls, rng):
         if retried is not None:
@@ -149,7 +169,7 @@ def _client_source(
             retried = None
             continue
         event = _call(tenant, feature, model, rng)
-        prompt = prefix_tokens + round(client.curve(fields["prompt_field"], at_s).draw(rng))
+        prompt = prefix_tokens + round(client.curve(prompt_field, at_s).draw(rng))
         answer = round(client.curve("output_tokens", at_s).draw(rng))
         _set_tokens(event, prompt, answer, prefix_tokens if rng.random() < 0.8 else 0, rng)
         if "reason_ratio" in client.curves:
@@ -163,7 +183,12 @@ def _client_source(
 
 
 def _call(tenant: str, feature: str, model: str, rng: random.Random) -> Event:
-    event: Event = {"tenant": tenant, "feature": feature, "model": model, "prompt_template": f"{feature}-v{rng.randint(1, 2)}"}
+    event: Event = {
+        "tenant": tenant,
+        "feature": feature,
+        "model": model,
+        "prompt_template": f"{feature}-v{rng.randint(1, 2)}",
+    }
     if rng.random() < 0.9:
         # Few users make most calls.
         event["user"] = f"{tenant}-u{int(USERS_PER_TENANT * rng.random() ** 3)}"
@@ -224,20 +249,23 @@ def _agent_run(
     at_s = start_s
     for step, request in enumerate(requests, 1):
         at_s += request.api_s + min(request.think_s, THINK_SECONDS_MAX)
-        yield at_s, {
-            "tenant": tenant,
-            "feature": "coding-agent",
-            "model": request.model,
-            "prompt_template": "agent-loop",
-            "input_tokens": request.input_tokens,
-            "output_tokens": request.output_tokens,
-            "cache_read_tokens": request.cached_tokens,
-            "run_id": run_id,
-            "step": step,
-            "depth": min(request.sub, 1),
-            "tool_calls": int(request.uses_tool),
-            "latency_ms": round(request.api_s * 1000),
-        }
+        yield (
+            at_s,
+            {
+                "tenant": tenant,
+                "feature": "coding-agent",
+                "model": request.model,
+                "prompt_template": "agent-loop",
+                "input_tokens": request.input_tokens,
+                "output_tokens": request.output_tokens,
+                "cache_read_tokens": request.cached_tokens,
+                "run_id": run_id,
+                "step": step,
+                "depth": min(request.sub, 1),
+                "tool_calls": int(request.uses_tool),
+                "latency_ms": round(request.api_s * 1000),
+            },
+        )
 
 
 # Mooncake and Azure: the lengths in their order, at an even pace.
@@ -248,7 +276,12 @@ def _exchange_source(
 ) -> Iterator[tuple[float, Event]]:
     for i in range(calls):
         exchange = exchanges[i % len(exchanges)]
-        event = _call("massive-dynamic", feature, "kimi-k2-0711-preview" if feature == "kb-chat" else "gpt-4.1-mini", rng)
+        event = _call(
+            "massive-dynamic",
+            feature,
+            "kimi-k2-0711-preview" if feature == "kb-chat" else "gpt-4.1-mini",
+            rng,
+        )
         _set_tokens(event, exchange.input_tokens, exchange.output_tokens, exchange.cached_tokens, rng)
         _set_cost(event, rng)
         yield span_s * (i + rng.random()) / calls, event
@@ -257,7 +290,11 @@ def _exchange_source(
 def main(arguments: Sequence[str]) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--traces", type=Path, help="directory of the traces; default: ../shared/traces, else the packaged extract")
+    parser.add_argument(
+        "--traces",
+        type=Path,
+        help="directory of the traces; default: ../shared/traces, else the packaged extract",
+    )
     parser.add_argument("--calls", type=int, default=500_000)
     parser.add_argument("--days", type=float, default=14.0)
     parser.add_argument("--seed", type=int, default=1)

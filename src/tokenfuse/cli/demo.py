@@ -11,6 +11,9 @@ import typer
 
 from tokenfuse.cli.common import EXIT_FOUND, fail
 
+INTERRUPTED = 130
+"""As shells say it: 128 and SIGINT."""
+
 
 def register(parent: typer.Typer) -> None:
     """Adds the verb to the command line."""
@@ -18,7 +21,9 @@ def register(parent: typer.Typer) -> None:
 
 
 def demo(
-    rules: Annotated[Path | None, typer.Option("--rules", help="Rule files; default: the shipped ones.")] = None,
+    rules: Annotated[
+        Path | None, typer.Option("--rules", help="Rule files; default: the shipped ones.")
+    ] = None,
 ) -> None:
     """Show TokenFuse at work: a small company's spending, two drifts, a runaway agent, and what is done about them."""
     from rich.console import Console
@@ -40,6 +45,9 @@ def demo(
         fail(str(error))
     except (DemoFailedError, EmbeddedBrokerError) as error:
         fail(f"the demo could not run: {error}")
+    except KeyboardInterrupt:
+        typer.echo("stopped; nothing is left running", err=True)
+        raise typer.Exit(INTERRUPTED) from None
     if missing := checklist.missing():
         typer.echo("did not happen: " + "; ".join(step.value for step in missing), err=True)
         raise typer.Exit(EXIT_FOUND)

@@ -97,7 +97,11 @@ class Observer:
             parts = self._parts.setdefault((row.axis, row.value), {})
             if row.revision >= parts.get(row.pane_start, (-1,))[0]:
                 parts[row.pane_start] = row.revision, row.calls, row.cost_nanousd
-        elif granularity == b"1m" and int(start) >= self._since_s and scope.startswith((b"tenant=", b"feature=")):
+        elif (
+            granularity == b"1m"
+            and int(start) >= self._since_s
+            and scope.startswith((b"tenant=", b"feature="))
+        ):
             row = _decode(record.value)
             if row.revision >= self._minute_revisions.get(record.key, -1):
                 self._minute_revisions[record.key] = row.revision

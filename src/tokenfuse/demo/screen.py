@@ -34,7 +34,7 @@ PLAIN_SECONDS: Final = 5.0
 """Without a terminal, spend is a line every so often."""
 
 
-class Notices(io.TextIOBase):
+class Notices(io.StringIO):
     """The file that the terminal notifier prints into: shown above the spend, and remembered.
 
     Attributes:
@@ -42,6 +42,7 @@ class Notices(io.TextIOBase):
     """
 
     def __init__(self, console: Console) -> None:
+        super().__init__()
         self._console = console
         self._pending = ""
         self.text = ""
@@ -79,7 +80,10 @@ class Screen:
     def __enter__(self) -> Self:
         if self._console.is_terminal:
             self._live = Live(
-                get_renderable=self._bottom, console=self._console, refresh_per_second=4, redirect_stderr=False
+                get_renderable=self._bottom,
+                console=self._console,
+                refresh_per_second=4,
+                redirect_stderr=False,
             )
             self._live.start()
         return self
@@ -122,20 +126,30 @@ class Screen:
 
     def summary(self) -> None:
         """The checks, each with what was seen."""
-        table = Table(title="What was checked", title_justify="left", title_style="bold", box=None, padding=(0, 1))
+        table = Table(
+            title="What was checked", title_justify="left", title_style="bold", box=None, padding=(0, 1)
+        )
         table.add_column(width=2)
         table.add_column(max_width=48)
         table.add_column(overflow="fold")
         for step in Step:
             seen = self._checklist.seen(step)
             mark = Text("✔", style="green") if seen else Text("✘", style="bold red")
-            table.add_row(mark, Text(step.value), Text(seen.detail if seen else "did not happen", style="dim"))
+            table.add_row(
+                mark, Text(step.value), Text(seen.detail if seen else "did not happen", style="dim")
+            )
         self._console.print(table)
 
     def _bottom(self) -> RenderableType:
         seconds = time.monotonic() - self._began
         ticks = Text.assemble(
-            *((("✔" if self._checklist.seen(step) else "·"), "green" if self._checklist.seen(step) else "dim") for step in Step)
+            *(
+                (
+                    ("✔" if self._checklist.seen(step) else "·"),
+                    "green" if self._checklist.seen(step) else "dim",
+                )
+                for step in Step
+            )
         )
         head = Text.assemble((f"{seconds:5.1f} s  ", "dim"), (self._phase, "bold"), "  ", ticks)
         if self._observer is None:

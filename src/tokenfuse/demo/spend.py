@@ -23,7 +23,9 @@ class Row(Struct, frozen=True):
     course: tuple[int, ...]
 
 
-def rows(observer: Observer, axis: str, names: Iterable[str], now_s: int, stretches: int, span_s: int) -> list[Row]:
+def rows(
+    observer: Observer, axis: str, names: Iterable[str], now_s: int, stretches: int, span_s: int
+) -> list[Row]:
     """Rows of one axis in the order of `names`, up to `now_s` in event time."""
     totals = observer.totals()
     found = []
@@ -31,7 +33,9 @@ def rows(observer: Observer, axis: str, names: Iterable[str], now_s: int, stretc
         minutes = observer.minutes.get((axis, name), {})
         last_hour = sum(spent for minute, spent in minutes.items() if now_s - HOUR_S < minute <= now_s)
         total = totals.get((axis, name), (0, 0))[1]
-        found.append(Row(name, total, last_hour, _course(minutes, now_s - span_s, span_s // stretches, stretches)))
+        found.append(
+            Row(name, total, last_hour, _course(minutes, now_s - span_s, span_s // stretches, stretches))
+        )
     return found
 
 
@@ -47,7 +51,9 @@ def spark(course: tuple[int, ...]) -> str:
     ' ▁█▄'
     """
     most = max(course, default=0)
-    return "".join(BARS[-(-spent * (len(BARS) - 1) // most)] if most and spent > 0 else " " for spent in course)
+    return "".join(
+        BARS[-(-spent * (len(BARS) - 1) // most)] if most and spent > 0 else " " for spent in course
+    )
 
 
 def usd(nanousd: int) -> str:

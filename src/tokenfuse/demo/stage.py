@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import tempfile
 import time
@@ -67,7 +68,9 @@ async def perform(console: Console, rules_dir: Path) -> Checklist:
                 async with asyncio.timeout(SECONDS_MAX), _stage(settings, screen, checklist) as stage:
                     await stage.tell()
             except TimeoutError:
-                screen.say(f"stopped after {SECONDS_MAX:.0f} s: that is as long as a demo may take", "bold red")
+                screen.say(
+                    f"stopped after {SECONDS_MAX:.0f} s: that is as long as a demo may take", "bold red"
+                )
         screen.summary()
     return checklist
 
@@ -87,7 +90,9 @@ class Stage:
             await asyncio.wait({told, *self._background}, return_when=asyncio.FIRST_COMPLETED)
             ended = [task for task in self._background if task.done()]
             if ended and not told.done():
-                raise DemoFailedError(f"{ended[0].get_name()} ended: {ended[0].exception() or 'nobody asked for it'}")
+                raise DemoFailedError(
+                    f"{ended[0].get_name()} ended: {ended[0].exception() or 'nobody asked for it'}"
+                )
             await told
         finally:
             told.cancel()
@@ -108,7 +113,10 @@ async def _stage(settings: Settings, screen: Screen, checklist: Checklist) -> As
         settings = settings.model_copy(update={"bootstrap_servers": broker.bootstrap_servers})
         await topics.create(settings)
         screen.phase("starting ingest, agents, decider, notify and a sample gateway")
-        group, observer = RoleGroup(settings, ROLES, settings.state_dir / LOGS), Observer(settings, int(time.time()) - RECENT_S)
+        group, observer = (
+            RoleGroup(settings, ROLES, settings.state_dir / LOGS),
+            Observer(settings, int(time.time()) - RECENT_S),
+        )
         stop, notifies = asyncio.Event(), asyncio.Event()
         background = [
             asyncio.create_task(group.run(stop), name="the group of roles"),
@@ -121,7 +129,9 @@ async def _stage(settings: Settings, screen: Screen, checklist: Checklist) -> As
         sample = await stack.enter_async_context(sample_gateway(broker.bootstrap_servers))
         await _ready(group, notifies, settings.state_dir / LOGS)
         screen.watch(observer)
-        screen.say(f"started in {time.monotonic() - began:.0f} s: broker, ingest, agents, decider, notify, a sample gateway")
+        screen.say(
+            f"started in {time.monotonic() - began:.0f} s: broker, ingest, agents, decider, notify, a sample gateway"
+        )
         yield Stage(Story(settings, screen, checklist, observer, sample), screen, background)
 
 
@@ -139,11 +149,17 @@ async def _ready(group: RoleGroup, notifies: asyncio.Event, logs: Path) -> None:
     except TimeoutError:
         waiting = group.readiness.waiting() or ["notify"]
         said = [line for role in waiting for line in _last_lines(logs / f"{role}.log")]
-        raise DemoFailedError("\n".join([f"not ready after {READY_SECONDS_MAX:.0f} s: {', '.join(waiting)}", *said])) from None
+        raise DemoFailedError(
+            "\n".join([f"not ready after {READY_SECONDS_MAX:.0f} s: {', '.join(waiting)}", *said])
+        ) from None
 
 
 def _last_lines(log: Path, count: int = 2) -> list[str]:
-    return [f"{log.stem}: {line}" for line in log.read_text(errors="replace").splitlines()[-count:]] if log.exists() else []
+    return (
+        [f"{log.stem}: {line}" for line in log.read_text(errors="replace").splitlines()[-count:]]
+        if log.exists()
+        else []
+    )
 
 
 async def _stopped(background: list[asyncio.Task[None]], stop: asyncio.Event, screen: Screen) -> None:
@@ -160,5 +176,7 @@ def _settings(directory: Path, rules_dir: Path) -> Settings:
         del os.environ[name]
     os.environ |= {f"{PREFIX}ROLLUP_SECONDS": "1", f"{PREFIX}LOG_LEVEL": "warning"}
     os.chdir(directory)  # out of reach of a tokenfuse.yaml
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    # The notify role of this process would log between the alerts; what ends it is raised anyway.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    logging.getLogger().addHandler(logging.NullHandler())
     return Settings(source_partitions=2, deltas_partitions=2, rules_dir=rules_dir, state_dir=directory)

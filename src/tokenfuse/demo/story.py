@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
+from tokenfuse.contracts.clock import to_rfc3339
 from tokenfuse.contracts.money import NANO, to_usd
 from tokenfuse.demo.checks import Checklist, Step
 from tokenfuse.demo.company import CONTRACTS, SUPPORT
@@ -21,7 +22,7 @@ from tokenfuse.demo.gateway import ALLOWED, REFUSED, GatewayClient
 from tokenfuse.demo.observer import Observer
 from tokenfuse.demo.screen import Screen, event_clock
 from tokenfuse.demo.source import Source
-from tokenfuse.demo.traffic import RECENT_S, Event, Traffic, runaway
+from tokenfuse.demo.traffic import MISHAPS, RECENT_S, Event, Traffic, runaway
 from tokenfuse.gateway import Gateway
 from tokenfuse.notify.words import dollars
 
@@ -48,6 +49,10 @@ HELD_BACK: Final = 40
 HELD_BACK_SECONDS: Final = 4.0
 
 
+READ_SECONDS: Final = 4.0
+"""So long a person looks at the page before letting the run through again."""
+
+
 class Story:
     """Tells the demo, step by step; what was seen is ticked on the checklist.
 
@@ -56,7 +61,12 @@ class Story:
     """
 
     def __init__(
-        self, settings: Settings, screen: Screen, checklist: Checklist, observer: Observer, sample: GatewayClient
+        self,
+        settings: Settings,
+        screen: Screen,
+        checklist: Checklist,
+        observer: Observer,
+        sample: GatewayClient,
     ) -> None:
         self._settings = settings
         self._screen = screen
@@ -79,16 +89,23 @@ class Story:
         bulk, held = traffic.history[:-HELD_BACK], iter(traffic.history[-HELD_BACK:])
         total = len(traffic.history)
         self._screen.phase(f"learning two weeks of history: {total:,} calls")
-        await source.history(bulk, lambda done: self._screen.phase(f"publishing two weeks of history: {done:,} of {total:,} calls"))
+        await source.history(
+            bulk,
+            lambda done: self._screen.phase(f"publishing two weeks of history: {done:,} of {total:,} calls"),
+        )
         next_held = time.monotonic()
 
         async def learned() -> bool:
             nonlocal next_held
             if time.monotonic() >= next_held:
                 next_held = time.monotonic() + HELD_BACK_SECONDS
-                await source.history([call for call, _ in zip(held, range(4), strict=False)], lambda _done: None)
+                await source.history(
+                    [call for call, _ in zip(held, range(4), strict=False)], lambda _done: None
+                )
             seen = sum(calls for (axis, _), (calls, _) in self._observer.totals().items() if axis == "tenant")
-            self._screen.phase(f"learning two weeks of history: {seen:,} of {total:,} calls are in the totals")
+            self._screen.phase(
+                f"learning two weeks of history: {seen:,} of {total:,} calls are in the totals"
+            )
             return seen >= len(bulk)
 
         if await self._until(learned, LEARN_SECONDS_MAX):
@@ -101,11 +118,16 @@ class Story:
     async def _lapse(self, source: Source, traffic: Traffic) -> None:
         """The recent hours in quick motion: event times are real, only the waiting between them is short."""
         hours, speed = RECENT_S // 3600, round(RECENT_S / LAPSE_SECONDS)
-        self._screen.say(f"now the last {hours} hours, {speed} times as fast; two things go wrong in them")
-        began, calls, place = time.monotonic(), traffic.recent, 0
+        self._screen.say(f"now the last {hours} hours, {speed} times as fast; two things go wrong in them:")
+        began, calls, place, mishaps = time.monotonic(), traffic.recent, 0, list(MISHAPS)
         first_ms = calls[0].at_ms
         while place < len(calls):
-            until_ms = first_ms + int((time.monotonic() - began) * speed * 1000)
+            passed_s = (time.monotonic() - began) * speed
+            until_ms = first_ms + int(passed_s * 1000)
+            while mishaps and mishaps[0][0] <= passed_s:
+                self._screen.say(
+                    f"  {_clock(first_ms + mishaps[0][0] * 1000)} UTC: {mishaps.pop(0)[1]}", "yellow"
+                )
             end = next((i for i in range(place, len(calls)) if calls[i].at_ms > until_ms), len(calls))
             await source.live(calls[place:end])
             place = end
@@ -114,8 +136,12 @@ class Story:
             await asyncio.sleep(STEP_SECONDS)
 
     async def _run_away(self, source: Source, traffic: Traffic) -> None:
-        self._screen.say(f"now, at the speed of the clock: an agent (run {self._run_id}) starts sub-agents without end")
-        async with Gateway(self._settings.bootstrap_servers or "", topic_prefix=self._settings.topic_prefix) as sdk:
+        self._screen.say(
+            f"now, at the speed of the clock: an agent (run {self._run_id}) starts sub-agents without end"
+        )
+        async with Gateway(
+            self._settings.bootstrap_servers or "", topic_prefix=self._settings.topic_prefix
+        ) as sdk:
             await sdk.ready(SWITCH_SECONDS_MAX)
             await self._agent(source, sdk, runaway(traffic.runs, self._run_id))
 
@@ -123,15 +149,21 @@ class Story:
         """The agent asks its gateway before each call. From the call that breaches on, the sample gateway is asked too."""
         asked: asyncio.Task[None] | None = None
         step = 0
-        for step, event in zip(range(1, AGENT_STEPS_MAX), calls, strict=False):  # noqa: B007 - told below
-            if not sdk.check(run_id=event["run_id"], tenant=event["tenant"], feature=event["feature"]).allowed:
+        for step, event in zip(range(1, AGENT_STEPS_MAX), calls, strict=False):
+            if not sdk.check(
+                run_id=event["run_id"], tenant=event["tenant"], feature=event["feature"]
+            ).allowed:
                 break
             at_ms = _now_ms()
             began = await source.one({**event, "time": at_ms}, at_ms)
             spent = source.ledger.nanousd("run_id", self._run_id)
-            self._screen.phase(f"run {self._run_id}: call {step}, {dollars(to_usd(spent))} of its cap of $25.00")
+            self._screen.phase(
+                f"run {self._run_id}: call {step}, {dollars(to_usd(spent))} of its cap of $25.00"
+            )
             if spent > RUN_CAP_NANOUSD and asked is None:
-                self._screen.say(f"call {step} takes the run to {dollars(to_usd(spent))}: over its cap of $25.00")
+                self._screen.say(
+                    f"call {step} takes the run to {dollars(to_usd(spent))}: over its cap of $25.00"
+                )
                 asked = asyncio.create_task(self._ask_until_refused(source, began))
             await asyncio.sleep(AGENT_STEP_SECONDS)
         if asked is not None:
@@ -148,8 +180,12 @@ class Story:
                 return False
             took = time.monotonic() - began
             reason = body["error"]["reason"]
-            self._checklist.tick(Step.REFUSED, f"402 {took:.2f} s after the breaching call was appended: {reason}")
-            self._screen.say(f"GATEWAY REFUSED (402) {took:.2f} s after the breaching call was appended", "bold red")
+            self._checklist.tick(
+                Step.REFUSED, f"402 {took:.2f} s after the breaching call was appended: {reason}"
+            )
+            self._screen.say(
+                f"GATEWAY REFUSED (402) {took:.2f} s after the breaching call was appended", "bold red"
+            )
             self._screen.say(f"  reason: {reason}", "red")
             return True
 
@@ -184,21 +220,26 @@ class Story:
                 self._checklist.tick(step, _told(alert))
         switch = self._observer.switch(_now_ms(), run_id=self._run_id)
         if switch is not None:
-            self._checklist.tick(Step.ENGAGED, f"{switch.action} until {switch.expires_at}, generation {switch.generation}")
+            self._checklist.tick(
+                Step.ENGAGED, f"{switch.action} until {switch.expires_at}, generation {switch.generation}"
+            )
 
     async def _release(self, source: Source) -> None:
         """With the command that the alert names, as a person would."""
         if self._checklist.seen(Step.REFUSED) is None:
             return
+        self._screen.phase("a person reads the page and looks at the run")
+        await asyncio.sleep(READ_SECONDS)
         arguments = ["killswitch", "release", "--run-id", self._run_id, "--reason", "demo: reviewed"]
         self._screen.phase("an operator lets the run through again")
         self._screen.say(f"$ tokenfuse {' '.join(arguments[:4])}")
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "tokenfuse.cli.main", *arguments, "--bootstrap-servers", self._settings.bootstrap_servers or "",
-            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL, start_new_session=True,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         async with _ended(process):
-            await process.wait()
+            answer, _ = await process.communicate()
+            self._screen.say(f"  {answer.decode(errors='replace').strip()}")
 
             async def allowed() -> bool:
                 return (await self._ask(source))[0] == ALLOWED
@@ -216,7 +257,8 @@ class Story:
         if await self._until(equal, EXACT_SECONDS_MAX):
             spent = sum(spent for (axis, _), (_, spent) in source.ledger.sums.items() if axis == "tenant")
             self._checklist.tick(
-                Step.EXACT, f"{source.ledger.calls():,} calls, ${to_usd(spent)}, {len(source.ledger.sums):,} scopes on 6 axes"
+                Step.EXACT,
+                f"{source.ledger.calls():,} calls, ${to_usd(spent)}, {len(source.ledger.sums):,} scopes on 6 axes",
             )
             return
         for difference, _ in zip(source.ledger.differences(self._observer.totals()), range(5), strict=False):
@@ -241,7 +283,12 @@ def _step_of(alert: Alert, run_id: str) -> Step | None:
     step, feature = known.get(alert.driver, (None, None))
     if step is None or feature is None or alert.kind != "drift":
         return None
-    mine = {"tenant": feature.tenant, "feature": feature.name, "model": feature.model, "prompt_template": feature.prompt_template}
+    mine = {
+        "tenant": feature.tenant,
+        "feature": feature.name,
+        "model": feature.model,
+        "prompt_template": feature.prompt_template,
+    }
     return step if alert.scope.items() <= mine.items() else None
 
 
@@ -251,6 +298,10 @@ def _told(alert: Alert) -> str:
         return f"run {scope}: {dollars(str(alert.value))} of {dollars(str(alert.threshold))}"
     cause = max(alert.drivers, key=lambda part: Decimal(part.usd))
     return f"{scope}: {dollars(alert.excess_usd_per_hour)}/h above normal, {dollars(cause.usd, signed=True)} by {cause.driver}"
+
+
+def _clock(ms: int) -> str:
+    return to_rfc3339(ms)[11:16]
 
 
 def _now_ms() -> int:
@@ -266,5 +317,3 @@ async def _ended(process: asyncio.subprocess.Process) -> AsyncIterator[None]:
         if process.returncode is None:
             process.kill()
             await process.wait()
-
-

@@ -18,7 +18,15 @@ WINDOW_S: Final = 600
 
 MOONCAKE_BLOCK_TOKENS: Final = 512
 
-_QUANTILES: Final = (("p10", 0.1), ("p25", 0.25), ("p50", 0.5), ("p75", 0.75), ("p90", 0.9), ("p99", 0.99), ("max", 1.0))
+_QUANTILES: Final = (
+    ("p10", 0.1),
+    ("p25", 0.25),
+    ("p50", 0.5),
+    ("p75", 0.75),
+    ("p90", 0.9),
+    ("p99", 0.99),
+    ("max", 1.0),
+)
 
 
 class Curve(Struct, frozen=True):
@@ -139,7 +147,9 @@ def read_agent_runs(directory: Path) -> list[list[AgentRequest]]:
 def read_mooncake(directory: Path) -> list[Exchange]:
     """Requests of a chat service with an ideal prefix cache, in their order."""
     return [
-        _exchange(row["input_length"], row["output_length"], int(row["prefix_hit_blocks"]) * MOONCAKE_BLOCK_TOKENS)
+        _exchange(
+            row["input_length"], row["output_length"], int(row["prefix_hit_blocks"]) * MOONCAKE_BLOCK_TOKENS
+        )
         for row in _rows(directory / "mooncake_synthetic.csv")
     ]
 

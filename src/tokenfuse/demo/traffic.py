@@ -94,7 +94,9 @@ class Traffic:
             if rng.random() < feature.cached_share:
                 event["cache_read_tokens"] = feature.prefix_tokens
             if "reason_ratio" in client.curves:
-                event["reasoning_tokens"] = int(answer * min(client.curve("reason_ratio", at_s).draw(rng), 1.0))
+                event["reasoning_tokens"] = int(
+                    answer * min(client.curve("reason_ratio", at_s).draw(rng), 1.0)
+                )
             change = CHANGES.get(feature.name)
             if change is not None and at_s >= HISTORY_S:
                 change(event, at_s - HISTORY_S)
@@ -163,7 +165,9 @@ def _call(feature: Feature, id_: str, prompt: int, answer: int) -> Event:
 
 def _grow_prompt(event: Event, at_s: float) -> None:
     grown = (at_s - PROMPT_GROWS_S) / (PROMPT_FULL_S - PROMPT_GROWS_S)
-    event["input_tokens"] = round(event["input_tokens"] * (1 + (PROMPT_GROWTH - 1) * min(max(grown, 0.0), 1.0)))
+    event["input_tokens"] = round(
+        event["input_tokens"] * (1 + (PROMPT_GROWTH - 1) * min(max(grown, 0.0), 1.0))
+    )
 
 
 def _collapse_cache(event: Event, at_s: float) -> None:
@@ -176,3 +180,12 @@ CHANGES: Final[dict[str, Callable[[Event, float], None]]] = {
     SUPPORT.name: _collapse_cache,
 }
 """What goes wrong in the recent hours, by feature."""
+
+MISHAPS: Final = (
+    (PROMPT_GROWS_S, f"{CONTRACTS.name} begins to put more and more documents into its prompts"),
+    (
+        CACHE_COLLAPSES_S,
+        f"{SUPPORT.name} puts the date at the head of its prompt, the vendor's cache finds nothing any more",
+    ),
+)
+"""The same for people: seconds into the recent hours, and what happens."""
