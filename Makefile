@@ -36,8 +36,9 @@ help: ## list the targets
 demo: $(SERVICE_READY) ## the main job on the embedded broker, in about a minute
 	@$(BIN)/tokenfuse demo
 
+# Most tests wait for brokers and processes: three at a time keep two cores busy.
 test: $(DEV_READY) ## the whole test suite; `make test ARGS="-k caps"` passes arguments on
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest -n 3 --dist worksteal $(ARGS)
 
 install: $(DEV_READY) ## the environment for development, below .venv
 
