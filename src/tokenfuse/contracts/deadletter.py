@@ -1,4 +1,8 @@
-"""Dead letters on `tokenfuse.deadletter`: the original bytes as the value, the rest in headers. Never dropped, never guessed."""
+"""Dead letters on `tokenfuse.deadletter`: the original bytes as the value, the rest in headers. Never dropped, never guessed.
+
+A record that is larger than what the topic takes (a compressed batch unfolds to that) is cut there, and the header
+`original_bytes` gives its length: the whole of it stands in the source topic at `source_partition`, `source_offset`.
+"""
 
 from __future__ import annotations
 

@@ -74,7 +74,8 @@ def topics(source_partitions: int, deltas_partitions: int, dedup_horizon_seconds
         }),
         Topic(COMMANDS, "target", 1, {**_DELETE, **_BIG, "retention.ms": str(31 * DAY_MS)}),
         Topic(DEADLETTER, "tenant", source_partitions, {
-            **_DELETE, "retention.ms": str(31 * DAY_MS), "max.message.bytes": str(4 * EVENT_BYTES_MAX),
+            # The largest record of the source, and what is said about it.
+            **_DELETE, **_BIG, "retention.ms": str(31 * DAY_MS),
         }),
         Topic(AGENTS_CHECKPOINT, "bucket row", deltas_partitions, {**_COMPACT, **_BIG, **_SETTLE}),
         Topic(DECIDER_CHECKPOINT, "bucket row", 1, {**_COMPACT, **_BIG, **_SETTLE}),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tokenfuse.contracts import topics
 from tokenfuse.contracts.block import FORMAT, Tick, encode_block
 from tokenfuse.contracts.deadletter import headers
+from tokenfuse.contracts.topics import BLOCK_BYTES_MAX
 from tokenfuse.runtime import metrics
 
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from tokenfuse.ingest.record import Record
     from tokenfuse.ingest.slices import SliceResult
     from tokenfuse.runtime.settings import Settings
+
+
+LETTER_BYTES_MAX: Final = BLOCK_BYTES_MAX - 256 * 1024
+"""Of a dead letter with its key and headers: the rest is for ours and for Kafka's own."""
 
 
 class Outbox:
@@ -62,10 +67,8 @@ class Outbox:
         acks = []
         for letter in letters:
             record = by_offset[letter.offset]
-            head = [*record.headers, *headers(letter)]
-            acks.append(
-                await self._producer.send(self._deadletter, letter.original, key=record.key, headers=head)
-            )
+            key, value, head = as_message(record, letter)
+            acks.append(await self._producer.send(self._deadletter, value, key=key, headers=head))
         return acks
 
     async def send_ticks(self, positions: Mapping[int, int], now_ms: int) -> None:
@@ -81,6 +84,19 @@ class Outbox:
             for owner in range(self._partitions)
         ]
         await asyncio.gather(*acks)
+
+
+def as_message(record: Record, letter: DeadLetter) -> tuple[bytes | None, bytes, list[tuple[str, bytes]]]:
+    """Key, value and headers of a dead letter, cut to what the topic takes: one that it refuses would stop the stream."""
+    key, theirs = record.key, list(record.headers)
+    around = len(key or b"") + sum(len(name) + len(value) for name, value in theirs)
+    if around > LETTER_BYTES_MAX // 2:
+        key, theirs, around = None, [], 0
+    room = LETTER_BYTES_MAX - around
+    if len(letter.original) <= room and theirs == list(record.headers):
+        return key, letter.original, [*theirs, *headers(letter)]
+    whole = ("original_bytes", str(len(letter.original)).encode())
+    return key, letter.original[:room], [*theirs, *headers(letter), whole]
 
 
 def observe(result: SliceResult) -> None:

@@ -24,8 +24,9 @@ NEARBY_RECORDS: Final = 200
 
 
 def to_record(message: Any) -> Record:
-    """An aiokafka record without Kafka."""
-    return Record(message.offset, message.timestamp, message.key, message.value, tuple(message.headers))
+    """An aiokafka record without Kafka. A header without a value is an empty one."""
+    headers = tuple((name, value or b"") for name, value in message.headers) if message.headers else ()
+    return Record(message.offset, message.timestamp, message.key, message.value, headers)
 
 
 class LogReader:

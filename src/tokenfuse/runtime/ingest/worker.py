@@ -21,6 +21,7 @@ from tokenfuse.runtime.ingest.outbox import Outbox, observe
 from tokenfuse.runtime.ingest.reader import FETCH_WAIT_MS_MAX, LogReader, to_record
 from tokenfuse.runtime.ingest.recipe import Recipe
 from tokenfuse.runtime.ingest.recovery import Recovery
+from tokenfuse.runtime.ingest.refusals import Refusals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -97,6 +98,7 @@ class Worker:
         self._fences, self._outbox, self._ready = fences, outbox, ready
         self._events = settings.topic(topics.EVENTS)
         self._recipe = Recipe(settings)
+        self._refusals = Refusals()
         self._recovery = Recovery(reader, self._recipe, settings)
         self._lock = asyncio.Lock()
         self._epoch = 0
@@ -253,6 +255,7 @@ class Worker:
             self._holdings[source].cutter.advance(result)
             self._holdings[source].done(records)
             observe(result)
+            self._refusals.note(result.letters, len(records), time.monotonic())
 
     async def _tick_when_due(self) -> None:
         if time.monotonic() < self._tick_at + TICK_SECONDS or not self._holdings:
