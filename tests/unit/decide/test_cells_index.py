@@ -1,0 +1,70 @@
+"""Which cells make up which scope, while cells come, go and pass their ids on."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings, strategies as st
+from tests.support.calls import BlockMaker, call
+
+from tokenfuse.contracts.axes import CELL, CELL_AXES
+from tokenfuse.contracts.scope import parse_scope_key
+from tokenfuse.decide.cells import CellIndex
+from tokenfuse.windows.state import WindowState
+
+DAY_S = 86_400
+BLOCKS = st.lists(
+    st.tuples(
+        st.integers(0, 40),
+        st.lists(
+            st.tuples(st.sampled_from("abc"), st.sampled_from("xy"), st.sampled_from("mn")),
+            min_size=1,
+            max_size=5,
+        ),
+    ),
+    max_size=8,
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(BLOCKS, st.sampled_from([3, 100]))
+def test_the_index_is_what_the_cells_keys_say(blocks: list, scopes_max: int) -> None:
+    """After every block, with eviction and folding; pairs, groups and cells of a scope agree."""
+    state = WindowState(0, (), scopes_max)
+    index, maker, day = CellIndex(state), BlockMaker(), 0
+    for days, cells in blocks:
+        day += days
+        calls = [
+            call(n, day * DAY_S, tenant=t, feature=f, model=m, prompt_template=None)
+            for n, (t, f, m) in enumerate(cells)
+        ]
+        block = maker.blocks(calls)[0]
+        state.apply(block.rows)
+        check(state, index)
+        state.expire(block.event_ms // 1000)
+        check(state, index)
+
+
+def check(state: WindowState, index: CellIndex) -> None:
+    keys = {i: key for i, key in enumerate(state.tables[CELL].scopes.values) if key and "=" in key}
+    scopes = {i: parse_scope_key(key) for i, key in keys.items()}
+    for axis in CELL_AXES:
+        table = state.tables[axis]
+        pairs = index.pairs(axis)
+        found = {(int(s), int(c)) for s, c in zip(pairs.scope_of_cell, pairs.cell_index, strict=True)}
+        expected = set()
+        for value in filter(None, table.scopes.values):
+            cells = [i for i, scope in scopes.items() if scope.get(axis) == value]
+            assert index.of_scope(axis, value).tolist() == cells
+            expected |= {(table.scopes.id_of(value), i) for i in cells}
+        assert found == expected
+    ids = index.of_scope("global", "")
+    assert ids.tolist() == [i for i, key in enumerate(state.tables[CELL].scopes.values) if key is not None]
+    groups = index.groups_of(ids).tolist()
+    kind = [{a: v for a, v in scopes.get(i, {}).items() if a != "model"} for i in ids.tolist()]
+    for g, k in zip(groups, kind, strict=True):
+        assert [g == other for other in groups] == [k == other for other in kind]
+
+
+def test_axes_that_cells_do_not_have_have_no_cells() -> None:
+    state = WindowState(0, (), 10)
+    state.apply(BlockMaker().blocks([call(1, 0)])[0].rows)
+    assert not len(CellIndex(state).of_scope("user", "ann"))
