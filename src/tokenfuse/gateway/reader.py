@@ -103,7 +103,7 @@ async def follow(topic: str, client_options: Mapping[str, Any]) -> AsyncGenerato
             caught_up = await ends.reached()
             yield Chunk(tuple(record for batch in batches.values() for record in batch), caught_up)
     finally:
-        await _stop(consumer)
+        await stop_client(consumer)
 
 
 async def read_to_end(topic: str, client_options: Mapping[str, Any]) -> list[Any]:
@@ -121,14 +121,17 @@ async def read_to_end(topic: str, client_options: Mapping[str, Any]) -> list[Any
     return records
 
 
-async def _stop(consumer: AIOKafkaConsumer) -> None:
-    """Stop it for good.
+async def stop_client(client: Any) -> None:
+    """Stop a consumer or producer for good, whatever became of its broker.
 
-    While a broker is away, aiokafka 0.14 lets the cancellation of its own fetch escape from `stop`, which would end our
-    task as if we were cancelled, and leaves the connections open (`fetcher.py`, `close`: `await x` of a cancelled task).
+    aiokafka 0.14 lets the cancellation of its own tasks escape from `stop`: of fetches while a broker is away
+    (`fetcher.py`, `close`: `await x` of a cancelled task), and of a consumer that is stopped right after its start
+    (`group_coordinator.py`, `NoGroupCoordinator.close`). It would end our task as if we were cancelled, in silence, and
+    leave the connections open.
     """
-    await asyncio.gather(consumer.stop(), return_exceptions=True)
-    await asyncio.gather(consumer._client.close(), return_exceptions=True)  # noqa: SLF001 - see above
+    await asyncio.gather(client.stop(), return_exceptions=True)
+    inner = getattr(client, "_client", None) or client.client
+    await asyncio.gather(inner.close(), return_exceptions=True)
 
 
 class _Ends:

@@ -4,6 +4,7 @@
 
 `POST /v1/chat/completions` asks `Gateway.check` first: a refusal is a 402 with the structured reason. Else it answers a
 made-up completion and publishes its cost event. `GET /switches`, `/livez` and `/readyz` say how the view stands.
+Brokers that ask for credentials: `--help`.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import signal
 import sys
 import uuid
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+from aiokafka.helpers import create_ssl_context
 from msgspec import Struct
 
 from tokenfuse.gateway.client import Gateway
@@ -208,7 +211,7 @@ async def main(arguments: argparse.Namespace) -> None:
     stop = asyncio.Event()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
-    shared = {"topic_prefix": arguments.topic_prefix}
+    shared: dict[str, Any] = {"topic_prefix": arguments.topic_prefix, "security": security(arguments)}
     async with (
         Gateway(arguments.bootstrap_servers, fail=arguments.fail, **shared) as gateway,
         Publisher(arguments.bootstrap_servers, **shared) as publisher,
@@ -217,6 +220,27 @@ async def main(arguments: argparse.Namespace) -> None:
         host, port = server.sockets[0].getsockname()[:2]
         print(f"sample gateway on http://{host}:{port}", flush=True)  # noqa: T201 - the one line that callers read
         await stop.wait()
+
+
+def security(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What `Gateway` and `Publisher` take as `security`: aiokafka's own arguments.
+
+    Raises:
+        OSError: a file cannot be read, or holds no certificate.
+    """
+    options: dict[str, Any] = {"security_protocol": arguments.security_protocol}
+    if arguments.security_protocol.endswith("SSL"):
+        options["ssl_context"] = create_ssl_context(
+            cafile=arguments.ssl_cafile, certfile=arguments.ssl_certfile, keyfile=arguments.ssl_keyfile
+        )
+    if arguments.security_protocol.startswith("SASL"):
+        # From a file: what stands on a command line is seen by everyone on the machine.
+        options |= {
+            "sasl_mechanism": arguments.sasl_mechanism,
+            "sasl_plain_username": arguments.sasl_username,
+            "sasl_plain_password": Path(arguments.sasl_password_file).read_text().rstrip("\r\n"),
+        }
+    return options
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -229,7 +253,20 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0: a free one")
     parser.add_argument("--fail", choices=["open", "closed"], default="open", help="what a stale view means")
-    return parser.parse_args(arguments)
+    secure = parser.add_argument_group("security", "as the TOKENFUSE_ settings of the service")
+    protocols = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+    secure.add_argument("--security-protocol", choices=protocols, default="PLAINTEXT")
+    secure.add_argument(
+        "--sasl-mechanism", choices=["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], default="PLAIN"
+    )
+    for name in ("sasl-username", "sasl-password-file", "ssl-cafile", "ssl-certfile", "ssl-keyfile"):
+        secure.add_argument(f"--{name}")
+    parsed = parser.parse_args(arguments)
+    if parsed.security_protocol.startswith("SASL") and not (
+        parsed.sasl_username and parsed.sasl_password_file
+    ):
+        parser.error(f"{parsed.security_protocol} needs --sasl-username and --sasl-password-file")
+    return parsed
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ class CommandForwarder:
         )
         # Not idempotent: the embedded broker knows no producer ids, and a doubled command is dropped by its id.
         producer = kafka.producer(self._settings, enable_idempotence=False)
-        async with consumer, producer:
+        async with kafka.started(consumer), kafka.started(producer):
             while not stop.is_set():
                 await self._forward(consumer, producer)
 

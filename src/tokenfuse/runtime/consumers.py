@@ -55,7 +55,7 @@ async def lags(settings: Settings) -> list[Lag]:
     admin = kafka.admin(settings)
     await admin.start()
     try:
-        async with kafka.consumer(settings) as consumer:
+        async with kafka.started(kafka.consumer(settings)) as consumer:
             watch = _Watch(settings, admin, consumer)
             found = [await watch.lag(role, topic) for role, topic in GROUPS]
             if any(lag.members and lag.records for lag in found):
@@ -69,7 +69,7 @@ async def lags(settings: Settings) -> list[Lag]:
 
 async def record_count(settings: Settings, topic: str) -> int:
     """Records that are on an existing topic, by its offsets. Raises KafkaError."""
-    async with kafka.consumer(settings) as consumer:
+    async with kafka.started(kafka.consumer(settings)) as consumer:
         partitions = _partitions(consumer, topic)
         ends, starts = await end_offsets(consumer, partitions), await consumer.beginning_offsets(partitions)
         return sum(ends[tp] - starts[tp] for tp in partitions)
@@ -118,7 +118,7 @@ class _Watch:
 
     async def _fences(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
         topic = self._settings.topic(FENCES)
-        async with kafka.consumer(self._settings) as consumer:
+        async with kafka.started(kafka.consumer(self._settings)) as consumer:
             if not _partitions(consumer, topic):
                 return {}
             store = TopicFence(None, LogReader(consumer), topic)  # it only reads here

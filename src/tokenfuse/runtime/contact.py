@@ -159,7 +159,9 @@ def _closed(settings: Settings, error: KafkaError) -> str:
     """Somebody is there, and hangs up: most often a listener of another kind."""
     if isinstance(error, KafkaConnectionError):
         kind = settings.security_protocol
-        return f"it hangs up: does it speak Kafka, and with TOKENFUSE_SECURITY_PROTOCOL={kind}?"
+        question = f"it hangs up: does it speak Kafka, and with TOKENFUSE_SECURITY_PROTOCOL={kind}?"
+        certificate = kind.endswith("SSL") and settings.ssl_certfile is None
+        return f"{question} Does it want TOKENFUSE_SSL_CERTFILE and _KEYFILE?" if certificate else question
     return _words(error)
 
 

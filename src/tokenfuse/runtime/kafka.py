@@ -8,19 +8,25 @@ KafkaSettingsError
 from __future__ import annotations
 
 import ssl
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.helpers import create_ssl_context
 
 from tokenfuse.contracts.topics import BLOCK_BYTES_MAX
+from tokenfuse.gateway.reader import stop_client
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from tokenfuse.runtime.settings import Settings
 
 SESSION_TIMEOUT_MS: Final = 10_000
 HEARTBEAT_INTERVAL_MS: Final = 3_000
+
+Client = TypeVar("Client", AIOKafkaConsumer, AIOKafkaProducer)
 
 
 class KafkaSettingsError(RuntimeError):
@@ -99,6 +105,20 @@ def faust_credentials(settings: Settings) -> Any | None:
             mechanism=settings.sasl_mechanism,
         )
     return faust.SSLCredentials(context) if context else None
+
+
+@asynccontextmanager
+async def started(client: Client) -> AsyncIterator[Client]:
+    """A consumer or producer, started for as long as the context lasts. Their own context lets cancellations escape.
+
+    Raises:
+        KafkaError: the broker does not answer at the start. What `stop` raises is not heard of.
+    """
+    try:
+        await client.start()
+        yield client
+    finally:
+        await stop_client(client)
 
 
 def consumer(settings: Settings, *topics: str, **overrides: Any) -> AIOKafkaConsumer:

@@ -19,6 +19,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaConnectio
 from rich.console import Console
 
 from tokenfuse.contracts.topics import ALERTS
+from tokenfuse.gateway.reader import stop_client
 from tokenfuse.notify.contract import Reason
 from tokenfuse.notify.courier import Courier
 from tokenfuse.notify.lane import Lane
@@ -170,7 +171,7 @@ class Outlet(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
             await self._commit(client)
         finally:
             await self._close_senders(0)
-            await client.stop()
+            await stop_client(client)
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:  # noqa: ARG002
         """Another process may take over: what was told is committed, what is on its way is read again there."""
@@ -212,7 +213,7 @@ class Outlet(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
         try:
             await client.start()
         except BaseException:
-            await client.stop()
+            await stop_client(client)
             raise
         return client
 

@@ -144,7 +144,7 @@ async def send(settings: Settings, command: Command) -> None:
     topic = settings.topic(COMMANDS)
     await partitions_of(topic, client_options(settings))
     key = command.fingerprint or scope_key(command.scope or {}) or command.kind
-    async with kafka.producer(
-        settings, enable_idempotence=False, request_timeout_ms=int(CONFIRM_SECONDS * 1000)
-    ) as producer:
+    timeout_ms = int(CONFIRM_SECONDS * 1000)
+    sender = kafka.producer(settings, enable_idempotence=False, request_timeout_ms=timeout_ms)
+    async with kafka.started(sender) as producer:
         await producer.send_and_wait(topic, encode_command(command), key=key.encode())

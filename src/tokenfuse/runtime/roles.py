@@ -3,7 +3,8 @@
 StartError              what a role needs of this machine is not there; the message says what to do
 ├── StateDirError       STATE_DIR cannot be written
 ├── RulesDirError       RULES_DIR does not exist
-└── RoleRunsError       the role runs in this state directory already
+├── RoleRunsError       the role runs in this state directory already
+└── TopicsMissingError  topics that the role uses do not exist
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import fcntl
 import json
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,8 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import structlog
 
+from tokenfuse.contracts import topics as names
+from tokenfuse.runtime import topics
 from tokenfuse.runtime.contact import wait_for_contact
 from tokenfuse.runtime.health import Readiness, serve_health
 
@@ -30,6 +33,16 @@ if TYPE_CHECKING:
 Role = Literal["ingest", "agents", "decider", "notify"]
 ROLES: Final[tuple[Role, ...]] = ("ingest", "agents", "decider", "notify")
 """In data-flow order."""
+
+TOPICS: Final[Mapping[Role, tuple[str, ...]]] = {
+    "ingest": (names.EVENTS, names.DELTAS, names.IDS, names.DEADLETTER),
+    "agents": (names.DELTAS, names.AGENTS_CHECKPOINT, names.SIGNALS, names.ROLLUPS),
+    "decider": (
+        names.SIGNALS, names.DECIDER_CHECKPOINT, names.COMMANDS, names.DELTAS, names.ALERTS, names.KILLSWITCH,
+    ),
+    "notify": (names.ALERTS,),
+}  # fmt: skip
+"""What each role reads and writes."""
 
 RoleMain = Callable[["Settings", asyncio.Event, Callable[[bool], None]], Awaitable[None]]
 
@@ -46,6 +59,10 @@ class StateDirError(StartError):
 
 class RulesDirError(StartError):
     """There is no directory of rules."""
+
+
+class TopicsMissingError(StartError):
+    """A role that went on would make them: brokers do that for whoever asks, and with settings of their own."""
 
 
 class RoleRunsError(StartError):
@@ -115,7 +132,7 @@ async def run_roles(settings: Settings, roles: Sequence[Role], stop: asyncio.Eve
     A broker that does not answer yet is waited for.
 
     Raises:
-        StartError, PortError, CredentialsError: nothing was started. Whatever a role raises goes through: a process
+        StartError, PortError, CredentialsError: nothing was started. KafkaError: the broker went away again. Whatever a role raises goes through: a process
             with half its roles is none.
     """
     stop = stop_on_signals() if stop is None else stop
@@ -129,10 +146,17 @@ async def run_roles(settings: Settings, roles: Sequence[Role], stop: asyncio.Eve
             files = [_announce(settings, role, port) for role in roles]
             try:
                 if await wait_for_contact(settings, stop):
+                    await _check_topics(settings, roles)
                     await _run_all(settings, roles, stop, readiness)
             finally:
                 for file in files:
                     file.unlink(missing_ok=True)
+
+
+async def _check_topics(settings: Settings, roles: Sequence[Role]) -> None:
+    used = dict.fromkeys(name for role in roles for name in TOPICS[role])
+    if missing := await topics.missing(settings, used):
+        raise TopicsMissingError(f"no topic {', '.join(missing)}: run `tokenfuse topics create`")
 
 
 async def _run_all(

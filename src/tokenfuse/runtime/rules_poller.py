@@ -84,7 +84,7 @@ class RulesPoller:
     async def _ask(self, command: Command) -> bool:
         topic = self._settings.topic(COMMANDS)
         try:
-            async with kafka.producer(self._settings, enable_idempotence=False) as producer:
+            async with kafka.started(kafka.producer(self._settings, enable_idempotence=False)) as producer:
                 await producer.send_and_wait(topic, encode_command(command), key=b"rules", partition=0)
         except KafkaError as error:
             log.warning("new rules wait for the broker", error=repr(error))

@@ -79,7 +79,7 @@ class SwitchRepair:
     async def _run(self, stop: asyncio.Event) -> None:
         tp = TopicPartition(self._settings.topic(KILLSWITCH), 0)
         self._topic.clear()
-        async with kafka.consumer(self._settings, auto_offset_reset="earliest") as consumer:
+        async with kafka.started(kafka.consumer(self._settings, auto_offset_reset="earliest")) as consumer:
             consumer.assign([tp])
             await consumer.seek_to_beginning(tp)
             while not stop.is_set():

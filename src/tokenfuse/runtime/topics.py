@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -112,6 +112,22 @@ async def check(settings: Settings) -> list[Finding]:
         each["topic"]: [len(partition["replicas"]) for partition in each["partitions"]] for each in described
     }
     return list(_findings(settings, replicas, configs))
+
+
+async def missing(settings: Settings, topic_names: Iterable[str]) -> list[str]:
+    """Full names of those of `topic_names` (without prefix) that do not exist, or that we may not see.
+
+    Raises:
+        KafkaError: the broker cannot be reached.
+    """
+    admin = kafka.admin(settings)
+    await admin.start()
+    try:
+        # All are listed: a question by name would make the topic on many brokers, with the broker's defaults.
+        present = set(await admin.list_topics())
+    finally:
+        await admin.close()
+    return [name for name in map(settings.topic, topic_names) if name not in present]
 
 
 def wanted(settings: Settings) -> tuple[Topic, ...]:

@@ -12,6 +12,7 @@ from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from tokenfuse.contracts import topics
+from tokenfuse.gateway.reader import stop_client
 from tokenfuse.ingest.slices import SliceTooLargeError
 from tokenfuse.runtime import kafka, metrics
 from tokenfuse.runtime.broker.quirks import probe_traits
@@ -329,7 +330,7 @@ async def _reader(stack: AsyncExitStack, settings: Settings, traits: BrokerTrait
 
 
 async def _started(stack: AsyncExitStack, client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
-    stack.push_async_callback(client.stop)
+    stack.push_async_callback(stop_client, client)
     await client.start()
 
 
