@@ -31,10 +31,10 @@ class Pane:
         self.count = 0
         self._any_unsent = False
         self._changed = np.zeros(1, np.bool_)
-        self._ids = np.empty(8, np.int32)
-        self._rows = np.zeros((8, WIDTH), np.int64)
-        self._unsent = np.zeros(8, np.bool_)
-        self._slots = np.full(16, -1, np.int32)
+        self._ids = np.empty(0, np.int32)
+        self._rows = np.zeros((0, WIDTH), np.int64)
+        self._unsent = np.zeros(0, np.bool_)
+        self._slots = np.empty(0, np.int32)
 
     def add(self, ids: Ids, sums: Sums) -> None:
         """Add sums[i] to scope ids[i]; ids are distinct. Shapes: [n], [n, M]."""
@@ -46,12 +46,16 @@ class Pane:
     def gather(self, ids: Ids) -> Sums:
         """Sums of the given scopes, int64[n, M]."""
         slots = self._find(ids)
+        if not self.count:
+            return np.zeros((len(ids), WIDTH), np.int64)
         found = self._rows[slots]
         found[slots < 0] = 0
         return found
 
     def column(self, ids: Ids, measure: int) -> Sums:
         """One measure of the given scopes, int64[n]."""
+        if not self.count:
+            return np.zeros(len(ids), np.int64)
         slots = self._find(ids)
         return np.where(slots < 0, 0, self._rows[slots, measure])
 
@@ -111,12 +115,14 @@ class Pane:
         inside = ids < len(self._slots)
         if inside.all():
             return self._slots[ids]
-        return np.where(inside, self._slots[np.where(inside, ids, 0)], -1).astype(np.int32)
+        slots = np.full(len(ids), -1, np.int32)
+        slots[inside] = self._slots[ids[inside]]
+        return slots
 
     def _slots_for(self, ids: Ids) -> npt.NDArray[np.int32]:
         top = int(ids.max(initial=-1))
         if top >= len(self._slots):
-            grown = np.full(max(2 * len(self._slots), top + 1), -1, np.int32)
+            grown = np.full(max(len(self._slots) + len(self._slots) // 2, top + 1), -1, np.int32)
             grown[: len(self._slots)] = self._slots
             self._slots = grown
         slots = self._slots[ids]
@@ -129,7 +135,7 @@ class Pane:
     def _append(self, ids: Ids) -> None:
         end = self.count + len(ids)
         if end > len(self._ids):
-            size = max(2 * len(self._ids), end)
+            size = max(len(self._ids) + len(self._ids) // 2, end)
             self._ids = np.resize(self._ids, size)
             self._rows = np.concatenate([self._rows, np.zeros((size - len(self._rows), WIDTH), np.int64)])
             self._unsent = np.concatenate([self._unsent, np.zeros(size - len(self._unsent), np.bool_)])
