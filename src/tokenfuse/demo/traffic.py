@@ -185,7 +185,7 @@ MISHAPS: Final = (
     (PROMPT_GROWS_S, f"{CONTRACTS.name} begins to put more and more documents into its prompts"),
     (
         CACHE_COLLAPSES_S,
-        f"{SUPPORT.name} puts the date at the head of its prompt, the vendor's cache finds nothing any more",
+        f"{SUPPORT.name} begins its prompts with the date: nothing is found in the cache any more",
     ),
 )
 """The same for people: seconds into the recent hours, and what happens."""
