@@ -232,6 +232,52 @@ def test_a_child_is_explained_again_if_its_parent_comes_back() -> None:
     assert scopes(story.pages()) == [{"tenant": "acme"}]
 
 
+def test_a_parent_that_comes_back_and_never_fires_does_not_keep_its_children_hidden() -> None:
+    story = Story([USERS, spike("tenants", for_seconds=20)])
+    user(story, 1)
+    story.verdict("tenants", ACME, usd=5.0)
+    story.wait(20)
+    story.verdict("tenants", ACME, "clear")
+    for _ in range(2):
+        story.wait(25)
+        story.verdict("tenants", ACME)
+        story.wait(5)
+        story.verdict("tenants", ACME, "clear")
+
+    assert scopes(story.pages()) == [{"user": "u1"}]
+
+
+def test_what_fires_now_does_not_wait_behind_an_orphan_of_a_parent_that_resolved() -> None:
+    """The feature's page goes out with the news: nobody was told of it while the tenant's stood."""
+    story = Story([USERS, TENANTS, spike("features", axis="feature")])
+    story.verdict("features", "feature=chat", usd=4.0, contributors=(part("tenant", "acme", 4.0),))
+    story.verdict("tenants", ACME, usd=5.0, partition=1)
+    story.wait(10)
+    story.verdict("tenants", ACME, "clear", partition=1)
+    story.verdict("users", "user=x", contributors=(part("feature", "chat", 1.0),))
+    story.wait(10)
+
+    assert scopes(story.pages()) == [{"feature": "chat"}]
+    assert story.standing()[fingerprint("users", "user=x")].inhibited_by == fingerprint(
+        "features", "feature=chat"
+    )
+
+
+def test_what_a_parent_explained_follows_it_when_it_comes_back_below_another() -> None:
+    """Nobody sees the tenant's page any more, so it may not be named as the explanation."""
+    story = Story([USERS, TENANTS, spike("all", axis="global")])
+    user(story, 1)
+    story.verdict("tenants", ACME, usd=5.0, partition=1)
+    story.wait(10)
+    story.verdict("tenants", ACME, "clear", partition=1)
+    story.verdict("all", "", usd=50.0, contributors=(part("tenant", "acme", 50.0),))
+    story.verdict("tenants", ACME, usd=5.0, partition=1)
+    story.wait(10)
+
+    assert scopes(story.pages()) == [{}]
+    assert {alert.inhibited_by for alert in story.standing().values()} == {None, fingerprint("all", "")}
+
+
 def test_a_child_that_outgrows_its_parent_takes_the_incident_over() -> None:
     story = incident(2)
     story.wait(10)

@@ -1,5 +1,7 @@
 """Board: which active alerts touch each other, and which of them is the root of each incident.
 
+A root is a page that people see: what an alert explains moves with it when it is explained itself, so no alert is
+hidden behind a hidden one. Alerts whose root is over are orphans until they are placed again (timers).
 Alerts find each other through two indexes, so placing one costs its neighbours and not all alerts.
 """
 
@@ -68,37 +70,60 @@ class Board:
         return found
 
     def place(self, alert: AlertRecord) -> list[AlertRecord]:
-        """Find the root of a firing alert, or make it one; returns all alerts whose `inhibited_by` changed.
+        """Find the page that explains a firing alert, or make it one; returns all whose `inhibited_by` changed.
 
         Alerts that fire together are placed in the order of `rank`: of two that explain each other the first stays.
         """
-        before = alert.inhibited_by
         firing = [near for near in self._neighbours(alert) if near.state == "firing"]
-        root = self._root_for(alert, firing)
-        self._link(alert, root.fingerprint if root else None)
-        changed = [alert] if alert.inhibited_by != before else []
-        return changed if root else changed + self._take_over(alert, firing)
+        page = self._page_for(alert, firing)
+        if page is not None:
+            return self._move(self._with_followers(alert), page)
+        orphan = self._orphan_for(alert, firing)
+        if orphan is not None:
+            # What fires now must not wait behind an alert that is itself hidden by one that is over.
+            return self._move([orphan], None) + self._move(self._with_followers(alert), orphan)
+        return self._move([alert], None) + self._take_over(alert, firing)
 
-    def _root_for(self, alert: AlertRecord, firing: list[AlertRecord]) -> AlertRecord | None:
-        roots = {self._root(near).fingerprint for near in firing if explains(near, alert)} - {
-            alert.fingerprint
-        }
-        return min((self._alerts[root] for root in roots), key=rank, default=None)
+    def _page_for(self, alert: AlertRecord, firing: list[AlertRecord]) -> AlertRecord | None:
+        pages = [self._page(near) for near in firing if explains(near, alert)]
+        return min((page for page in pages if page is not None and page is not alert), key=rank, default=None)
+
+    def _orphan_for(self, alert: AlertRecord, firing: list[AlertRecord]) -> AlertRecord | None:
+        """The first of the orphans that still breach and explain the alert, unless it comes before them."""
+        orphans = [
+            near
+            for near in firing
+            if near.breaching and self._page(near) is None and explains(near, alert)
+            and (rank(near) < rank(alert) or not explains(alert, near))
+        ]  # fmt: skip
+        return min(orphans, key=rank, default=None)
 
     def _take_over(self, alert: AlertRecord, firing: list[AlertRecord]) -> list[AlertRecord]:
-        """A new root gathers the roots that it explains, with all that they explained."""
-        changed = []
-        for near in firing:
-            if near.inhibited_by is None and explains(alert, near):
-                followers = [self._alerts[child] for child in self._children.get(near.fingerprint, ())]
-                for each in (near, *followers):
-                    self._link(each, alert.fingerprint)
-                    changed.append(each)
+        """A new page gathers the pages and orphans that it explains, with all that they explained."""
+        free = [near for near in firing if not self._is_led(near) and explains(alert, near)]
+        return [each for near in free for each in self._move(self._with_followers(near), alert)]
+
+    def _with_followers(self, alert: AlertRecord) -> list[AlertRecord]:
+        followers = sorted(self._children.get(alert.fingerprint, ()))
+        return [alert, *(self._alerts[follower] for follower in followers)]
+
+    def _move(self, alerts: list[AlertRecord], page: AlertRecord | None) -> list[AlertRecord]:
+        """Have a page explain the alerts, or nothing; returns those for which that is new."""
+        root = page.fingerprint if page else None
+        changed = [alert for alert in alerts if alert.inhibited_by != root]
+        for alert in changed:
+            self._link(alert, root)
         return changed
 
-    def _root(self, alert: AlertRecord) -> AlertRecord:
-        root = self._alerts.get(alert.inhibited_by) if alert.inhibited_by else None
-        return root if root is not None and root.state == "firing" else alert
+    def _page(self, alert: AlertRecord) -> AlertRecord | None:
+        """What people see of a firing alert: itself or what explains it; None: that is over, the alert an orphan."""
+        if alert.inhibited_by is None:
+            return alert
+        root = self._alerts.get(alert.inhibited_by)
+        return root if root is not None and root.state == "firing" else None
+
+    def _is_led(self, alert: AlertRecord) -> bool:
+        return alert.inhibited_by is not None and self._page(alert) is not None
 
     def _neighbours(self, alert: AlertRecord) -> list[AlertRecord]:
         """Active alerts on the same scope, inside it, around it, or named by one another as contributors; sorted."""

@@ -82,13 +82,15 @@ class Lifecycle:
 
     def resolve(self, alert: AlertRecord, resolution: Resolution, turn: Turn) -> None:
         """End an alert; what it explained is promoted a little later, if it still breaches."""
-        clock = self._state.clocks[alert.partition]
+        clock, fired = self._state.clocks[alert.partition], alert.state == "firing"
         alert.state, alert.resolution = "resolved", resolution
         alert.resolved_ms, alert.orphaned_ms = clock, None
         turn.emit(alert, clock)
         self._timers.set(alert)
         for orphan in self._board.remove(alert):
-            self._orphan(orphan)
+            # One that came back and never fired explained nothing: its orphans have waited since its last firing.
+            if fired:
+                self._orphan(orphan)
 
     def active(self) -> Iterable[AlertRecord]:
         """Alerts that are not resolved."""
