@@ -171,3 +171,12 @@ def test_the_cells_of_users_survive() -> None:
     assert isinstance(again, Scopes)
     assert (again.cells, again.examples, again.values) == (user.cells, user.examples, user.values)
     assert user.cells[0] in state.tables[CELL].scopes.values
+
+
+def test_rows_of_an_axis_that_settings_do_not_name_are_left_out_of_a_block_and_nothing_else_is() -> None:
+    """Ingest may already have newer settings than the agents."""
+    state, plain = WindowState(0, (), 100), WindowState(0, (), 100)
+    touched = state.apply(BlockMaker(further=("team",)).blocks([call(1, 0, further=("blue",))])[0].rows)
+    assert touched.keys() == plain.apply(BlockMaker().blocks([call(1, 0)])[0].rows).keys()
+    assert "team" not in touched
+    assert sorted(state.changed_rows()) == sorted(plain.changed_rows())
