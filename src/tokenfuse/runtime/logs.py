@@ -36,6 +36,13 @@ def configure_logs(level: str, role: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     # These speak at info of every fetch and every rebalance step; at warning they say what matters.
-    for noisy in ("aiokafka", "faust", "mode", "aiohttp.access", "httpx2", "tokenfuse.runtime.statelog.faust_internals"):
+    for noisy in (
+        "aiokafka",
+        "faust",
+        "mode",
+        "aiohttp.access",
+        "httpx2",
+        "tokenfuse.runtime.statelog.faust_internals",
+    ):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
     structlog.contextvars.bind_contextvars(role=role)
