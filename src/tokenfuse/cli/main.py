@@ -22,15 +22,18 @@ VERBS: Final = (
 )
 """Modules of this package, in the order in which help shows them."""
 
+LIGHT: Final = """\
+tokenfuse: only the light gateway part is installed; for the command line: pip install 'tokenfuse[service]'
+"""
+
 
 def main() -> None:
     """Entry point of the `tokenfuse` command."""
     try:
         import typer
     except ImportError:
-        sys.exit(
-            "tokenfuse: only the light gateway part is installed; for the command line: pip install 'tokenfuse[service]'"
-        )
+        sys.stderr.write(LIGHT)
+        sys.exit(2)
     app = typer.Typer(
         name="tokenfuse",
         help="A fuse for the LLM bill: exact spend windows, drift detection and a kill switch over Kafka.",
