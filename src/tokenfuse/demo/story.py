@@ -40,7 +40,9 @@ RUN_CAP_NANOUSD: Final = 25 * NANO
 """`run-cap` in rules/caps.yaml."""
 
 LEARN_SECONDS_MAX: Final = 45.0
-TOLD_SECONDS_MAX: Final = 25.0
+TOLD_SECONDS_MAX: Final = 15.0
+"""Ten seconds of them an alert waits for company."""
+
 SWITCH_SECONDS_MAX: Final = 10.0
 EXACT_SECONDS_MAX: Final = 20.0
 HELD_BACK: Final = 40
