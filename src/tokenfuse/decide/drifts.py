@@ -135,10 +135,14 @@ class DriftJudge:
             shared[key] = score_units(recents, baseline, pairs.group_of_cell, self.rule, windows), recents
         units, recents = shared[key]
         score = score_scopes(units, pairs, self.rule)
-        fires = np.flatnonzero(score.fires)
-        for scope in fires.tolist():
+        fires = [scope for scope in np.flatnonzero(score.fires).tolist() if self._matches(scope)]
+        for scope in fires:
             self._found(scope, score, pairs, recents, watermark_s, now_ms)
-        self._clear(set(fires.tolist()), score, watermark_s)
+        self._clear(set(fires), score, watermark_s)
+
+    def _matches(self, scope: int) -> bool:
+        value = self._table.scopes.values[scope]
+        return value is not None and fnmatchcase(value, self.rule.match)
 
     def _nothing_new(self) -> bool:
         """Whether the same was judged before and nothing stands: time passes through idle partitions for nothing."""
@@ -153,9 +157,7 @@ class DriftJudge:
         self, scope: int, score: DriftScore, pairs: Pairs, recents: list[Sums], watermark_s: int, now_ms: int
     ) -> None:
         value = self._table.scopes.values[scope]
-        if value is None or not fnmatchcase(value, self.rule.match):
-            return
-        if not self._standings.due(self.rule, value, now_ms):
+        if value is None or not self._standings.due(self.rule, value, now_ms):
             return
         window_s = int(score.window_seconds[scope])
         at_ms = watermark_s * 1000

@@ -69,7 +69,8 @@ class Panel:
     def judge(self, touched: dict[str, Ids], now_ms: int) -> None:
         """Judge touched scopes on open panes, and everything that newly closed panes concern."""
         step_s = self._watermark_s - self._watermark_s % STEP_S
-        closed, self.judged_s = step_s > self.judged_s, max(step_s, self.judged_s)
+        before_s, self.judged_s = self.judged_s, max(step_s, self.judged_s)
+        closed = self.judged_s > before_s
         for judge in self._open:
             axis = judge.rule.axis
             if self.fresh:
@@ -78,14 +79,15 @@ class Panel:
                 judge.judge(touched.get(axis, NOTHING), self._latest_s, now_ms)
         self.fresh = False
         if closed and self._drifts:
-            self._judge_closed(now_ms)
+            self._judge_closed(before_s, now_ms)
 
-    def _judge_closed(self, now_ms: int) -> None:
+    def _judge_closed(self, before_s: int, now_ms: int) -> None:
         for baselines in self.baselines.values():
             baselines.refresh(self._watermark_s)
         shared: SharedScores = {}
         for drift in self._drifts:
-            if self.judged_s % drift.rule.evaluation_interval_seconds < STEP_S:
+            interval_s = drift.rule.evaluation_interval_seconds
+            if self.judged_s // interval_s > before_s // interval_s:
                 drift.judge(self._cells.pairs(drift.rule.axis), shared, self.judged_s, now_ms)
 
     def _open_judge(self, rule: CapRule | SpikeRule) -> CapJudge | SpikeJudge:

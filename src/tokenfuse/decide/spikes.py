@@ -26,7 +26,7 @@ class SpikeJudge:
         self._witness = witness
         self._standings = standings
         self._size = PANE_SECONDS_OF[rule.pane]
-        self._panes = min(rule.history_panes, self._table.kind.panes[rule.pane] - 1)
+        self._panes = min(rule.history_panes, self._table.kind.panes[rule.pane])
         self._history = self._table.rolling(rule.pane, self._panes * self._size, COST, behind=1)
 
     def advance(self, latest_s: int) -> None:

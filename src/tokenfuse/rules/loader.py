@@ -18,6 +18,7 @@ from tokenfuse.rules.errors import Problem, RuleFileError
 from tokenfuse.rules.explain import problems
 from tokenfuse.rules.source import Source, read_source
 from tokenfuse.rules.tables import parse_zone, zone_column
+from tokenfuse.windows.reach import out_of_reach
 
 TEST_SUFFIX: Final = "_test.yaml"
 _MODELS: Final = (
@@ -97,6 +98,8 @@ def compile_files(files: Iterable[LoadedFile]) -> RuleSet:
                     file.source.path, file.line(index), f"id {rule.id} is taken: ids are unique in all files"
                 )
             )
+        if (fault := out_of_reach(rule)) is not None:
+            wrong.append(Problem(file.source.path, file.line(index), f"rule {rule.id}: {fault}"))
         rules[rule.id] = rule
     ruleset = _with_settings(RuleSet(id="", rules=tuple(rules.values())), files, wrong)
     if wrong:

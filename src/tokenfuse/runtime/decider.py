@@ -12,7 +12,9 @@ import structlog
 
 from tokenfuse.contracts.alert import Alert, encode_alert
 from tokenfuse.contracts.block import Control, encode_block
-from tokenfuse.contracts.killswitch import GENERATION_HEADER, encode_switch
+from tokenfuse.contracts.cloudevents import to_binary
+from tokenfuse.contracts.killswitch import GENERATION_HEADER, Switch, encode_switch
+from tokenfuse.contracts.scope import scope_key
 from tokenfuse.contracts.signal import decode_signal
 from tokenfuse.contracts.topics import ALERTS, DECIDER_CHECKPOINT, DELTAS, KILLSWITCH, SIGNALS
 from tokenfuse.decide.decider import DeciderCore, Outputs, Reason, SwitchChange
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 GROUP: Final = "tokenfuse.decider"
 ROW: Final = "state"
+SOURCE: Final = "tokenfuse/decider"
 
 log = structlog.get_logger(__name__)
 
@@ -103,14 +106,34 @@ class Topics:
         self._deltas_partitions = settings.deltas_partitions
 
     def alert(self, alert: Alert) -> Output:
-        """One transition of one alert."""
-        return Output(self._alerts, alert.fingerprint.encode(), encode_alert(alert), 0)
+        """One transition of one alert, as a CloudEvent in binary mode."""
+        headers, value = to_binary(
+            encode_alert(alert),
+            {
+                "id": f"{alert.fingerprint}-{alert.seq}",
+                "source": SOURCE,
+                "type": "io.tokenfuse.alert.v1",
+                "time": alert.at,
+                "subject": scope_key(alert.scope) or "everything",
+            },
+        )
+        return Output(self._alerts, alert.fingerprint.encode(), value, 0, tuple(headers))
 
     def switch(self, change: SwitchChange) -> Output:
-        """A switch, its tombstone, or the heartbeat."""
+        """A switch, its tombstone, or the heartbeat; a switch is a CloudEvent in binary mode."""
         value = None if change.value is None else encode_switch(change.value)
-        headers = ((GENERATION_HEADER, str(change.generation).encode()),)
-        return Output(self._killswitch, change.key.encode(), value, 0, headers)
+        headers = [(GENERATION_HEADER, str(change.generation).encode())]
+        if isinstance(change.value, Switch):
+            attributes = {
+                "id": f"{change.key}-{change.generation}",
+                "source": SOURCE,
+                "type": "io.tokenfuse.killswitch.v1",
+                "time": change.value.engaged_at,
+                "subject": change.key,
+                "expirytime": change.value.expires_at,
+            }
+            headers += to_binary(b"", attributes)[0]
+        return Output(self._killswitch, change.key.encode(), value, 0, tuple(headers))
 
     def control(self, control: Control) -> Iterator[Output]:
         """One control block, into every partition: it is in force at one point of each log."""

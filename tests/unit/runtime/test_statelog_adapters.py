@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cloudevents.core.bindings.kafka import KafkaMessage, from_binary
+from cloudevents.core.formats.json import JSONFormat
 
 from tokenfuse.contracts.block import FORMAT, Tick, decode_block, encode_block
 from tokenfuse.contracts.command import Command, decode_command, encode_command
@@ -84,8 +86,8 @@ def test_a_row_of_a_newer_release_is_refused_as_such(settings: Settings) -> None
 def test_a_switch_leaves_with_its_generation(decider: DeciderPartition) -> None:
     outputs = [o for o in decider.apply(5, engage("acme")) if o.key == b"tenant=acme"]
 
-    assert [(o.topic, o.partition, o.headers) for o in outputs] == [
-        ("p.tokenfuse.killswitch", 0, ((GENERATION_HEADER, b"5"),))
+    assert [(o.topic, o.partition, o.headers[0]) for o in outputs] == [
+        ("p.tokenfuse.killswitch", 0, (GENERATION_HEADER, b"5"))
     ]
 
 
@@ -158,3 +160,14 @@ def test_a_switch_that_was_not_decided_is_released(decider: DeciderPartition) ->
     assert [(c.key, c.value, c.generation) for c in repairs(decider.core, topic)] == [
         ("tenant=stale", None, 9)
     ]
+
+
+def test_a_switch_leaves_as_a_cloudevent_in_binary_mode(decider: DeciderPartition) -> None:
+    """Read back by the CloudEvents library, as a foreign reader would."""
+    (output, *_) = [o for o in decider.apply(1, engage("acme")) if o.key == b"tenant=acme"]
+
+    message = KafkaMessage(headers=dict(output.headers), key=output.key, value=output.value)
+    event = from_binary(message, JSONFormat())
+
+    assert (event.get_type(), event.get_subject()) == ("io.tokenfuse.killswitch.v1", "tenant=acme")
+    assert event.get_data()["scope"] == {"tenant": "acme"}

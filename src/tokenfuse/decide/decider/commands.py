@@ -15,6 +15,7 @@ from tokenfuse.contracts.scope import scope_key
 from tokenfuse.decide.decider.outputs import Reason
 from tokenfuse.decide.decider.state import Hold
 from tokenfuse.decide.decider.switches import PERSON
+from tokenfuse.windows.reach import out_of_reach
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,6 +121,10 @@ class Commands:
             ruleset = decode_ruleset(bytes(command.ruleset))
         except msgspec.DecodeError:
             return Reason.BAD_RULESET
+        if any(out_of_reach(rule) for rule in ruleset.rules):
+            return (
+                Reason.BAD_RULESET
+            )  # the rule files were checked already: somebody wrote the command by hand
         self._adopt(ruleset, turn)
         return None
 
