@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -200,9 +201,14 @@ def _facts(alert: Alert) -> tuple[tuple[str, str], ...]:
 
 
 def _why(alert: Alert) -> tuple[str, ...]:
-    shown = alert.drivers[:DRIVERS_MAX]
-    lines = [f"{dollars(part.usd, signed=True)} {_WHY.get(part.driver, part.driver)}" for part in shown]
-    return _with_rest(lines, len(alert.drivers))
+    """The largest parts first; parts that are nothing are no news."""
+    parts = [(part, abs(Decimal(part.usd))) for part in alert.drivers]
+    told = [part for part, size in sorted(parts, key=lambda item: -item[1]) if size]
+    lines = [
+        f"{dollars(part.usd, signed=True)} {_WHY.get(part.driver, part.driver)}"
+        for part in told[:DRIVERS_MAX]
+    ]
+    return _with_rest(lines, len(told))
 
 
 def _who(alert: Alert) -> tuple[str, ...]:

@@ -174,14 +174,15 @@ class Replay:
             self._cutter.advance(result)
             self._note(result.letters, result.counts)
             if result.event_ms >= 0:
-                self._begin(result.event_ms)
+                self._begin(results[first:last], result.event_ms)
                 blocks = [decode_block(block) for block in result.blocks]
                 self._clockwork.slice(blocks, result.b, result.event_ms)
 
-    def _begin(self, event_ms: int) -> None:
+    def _begin(self, results: Sequence[Decoded], event_ms: int) -> None:
+        times = [call.time_ms for result in results if isinstance(result, tuple) for call in result]
         if self._first_ms is None:
-            self._first_ms = event_ms
             self._pipeline.install(self._ruleset, event_ms)
+        self._first_ms = min([*times, event_ms if self._first_ms is None else self._first_ms])
 
     def _note(self, letters: Sequence[DeadLetter], counts: Mapping[Any, int]) -> None:
         self._outcomes.update({str(outcome): count for outcome, count in counts.items()})
