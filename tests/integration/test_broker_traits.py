@@ -95,7 +95,7 @@ async def test_asking_for_end_offsets_does_not_move_the_consumer(broker: Broker,
     async with reading(broker, partition) as consumer:
         consumer.seek(partition, 4)
         await end_offsets(consumer, [partition])
-        record = await asyncio.wait_for(consumer.getone(), 20)
+        record = await asyncio.wait_for(consumer.getone(), 60)
 
         assert record.offset == 4
         assert await end_offsets(consumer, []) == {}
@@ -151,7 +151,7 @@ async def test_log_append_time(broker: Broker, traits: BrokerTraits, topic_prefi
     async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap_servers) as producer:
         await producer.send_and_wait(topic, b"v", timestamp_ms=OLD_MS)
     async with reading(broker, TopicPartition(topic, 0)) as consumer:
-        record = await asyncio.wait_for(consumer.getone(), 20)
+        record = await asyncio.wait_for(consumer.getone(), 60)
 
     assert (record.timestamp != OLD_MS) == traits.log_append_time
 
@@ -237,7 +237,7 @@ async def test_records_come_back_as_they_were_sent(broker: Broker, topic_prefix:
         for key, value, with_headers in sent:
             await producer.send_and_wait(topic, value, key=key, headers=with_headers, timestamp_ms=OLD_MS)
     async with reading(broker, TopicPartition(topic, 0)) as consumer:
-        got = [await asyncio.wait_for(consumer.getone(), 20) for _ in sent]
+        got = [await asyncio.wait_for(consumer.getone(), 60) for _ in sent]
 
     assert [(r.key, r.value, list(r.headers)) for r in got] == sent
     assert {r.timestamp for r in got} == {OLD_MS}

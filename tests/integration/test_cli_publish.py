@@ -99,13 +99,13 @@ def test_a_line_on_standard_input_is_sent_without_waiting_for_the_next(broker, t
     process.stdin.flush()
 
     async def arrived() -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             options = {"bootstrap_servers": broker.bootstrap_servers}
             while not await read_to_end(topic_prefix + EVENTS, options):  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.05)
 
     asyncio.run(arrived())
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert json.loads(out)["sent"] == 1
 

@@ -32,7 +32,7 @@ async def make_topic(broker, name, partitions, configs):
     admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)
     await admin.start()
     await admin.create_topics([NewTopic(name, partitions, 1, topic_configs=configs)])
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while name not in await admin.list_topics():  # noqa: ASYNC110 - a broker may say so later than the controller
             await asyncio.sleep(0.02)
     await admin.close()

@@ -26,7 +26,7 @@ async def test_events_wait_for_a_topic_that_is_made_later_and_all_arrive(broker,
             assert publisher.publish({**FIELDS, "id": f"e{n}", "tenant": f"t{n % 5}"})
         assert publisher.sent == 0
         await create_topic(address, topic_prefix + EVENTS, 4)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while publisher.queued:  # noqa: ASYNC110 - a broker at work
                 await asyncio.sleep(0.02)
     records = await read_to_end(topic_prefix + EVENTS, {"bootstrap_servers": address})
