@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final
 
 CELL_AXES: Final = ("tenant", "feature", "model", "prompt_template")
@@ -41,4 +42,17 @@ OTHER: Final = "~other"
 """The scope into which values beyond an axis's bound fold: detail is lost, money is not."""
 
 VALUE_CHARS_MAX: Final = 256
-"""Longest scope value kept as it is; a longer one becomes its first 200 characters, `~` and a hash."""
+"""Longest scope value kept as it is; a longer one becomes its first VALUE_CHARS_KEPT, `~` and a hash."""
+
+VALUE_CHARS_KEPT: Final = 200
+
+
+def bounded(value: str) -> str:
+    """A scope value of at most VALUE_CHARS_MAX characters: a longer one is cut, `~` and a hash keep it distinct.
+
+    Ingest and gateways must agree, or a switch on a long name would match no call.
+    """
+    if len(value) <= VALUE_CHARS_MAX:
+        return value
+    digest = hashlib.blake2b(value.encode(errors="surrogatepass"), digest_size=8).hexdigest()
+    return f"{value[:VALUE_CHARS_KEPT]}~{digest}"

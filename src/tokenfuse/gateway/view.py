@@ -6,7 +6,6 @@ woke up late change nothing. One thread applies, any number ask: what they read 
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
@@ -16,7 +15,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from tokenfuse.contracts.axes import VALUE_CHARS_MAX
+from tokenfuse.contracts.axes import VALUE_CHARS_MAX, bounded
 from tokenfuse.contracts.clock import from_rfc3339
 from tokenfuse.contracts.killswitch import (
     GENERATION_HEADER,
@@ -36,7 +35,6 @@ ACTIONS: Final = ("warn", "downgrade", "throttle", "block")
 TOMBSTONES_MAX: Final = 100_000
 """Generations of released switches that are remembered; the oldest are forgotten first."""
 
-VALUE_CHARS_KEPT: Final = 200
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -226,11 +224,3 @@ def _as_counted(axes: Mapping[str, Any]) -> Mapping[str, Any]:
     except TypeError:
         pass
     return {axis: bounded(str(each)) for axis, each in axes.items() if each is not None}
-
-
-def bounded(value: str) -> str:
-    """A scope value as ingest bounds it: a longer one is cut, `~` and a hash keep it distinct."""
-    if len(value) <= VALUE_CHARS_MAX:
-        return value
-    digest = hashlib.blake2b(value.encode(errors="surrogatepass"), digest_size=8).hexdigest()
-    return f"{value[:VALUE_CHARS_KEPT]}~{digest}"

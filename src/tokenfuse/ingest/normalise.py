@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from tokenfuse.contracts.axes import VALUE_CHARS_MAX
+from tokenfuse.contracts.axes import VALUE_CHARS_MAX, bounded
 from tokenfuse.contracts.deadletter import Reason
 from tokenfuse.contracts.event import TIERS, CostEvent, Replaces
 from tokenfuse.contracts.money import NANOUSD_MAX
@@ -15,19 +14,10 @@ from tokenfuse.ingest.fault import RefusedError
 from tokenfuse.ingest.times import EARLIEST_MS, LATEST_MS, check_time, time_ms
 from tokenfuse.pricing.book import Entry, PriceBook
 
-VALUE_CHARS_KEPT: Final = 200
 LABEL: Final = "labels."
 TIER_INDEX: Final = {tier: index for index, tier in enumerate(TIERS)}
 
 Further = tuple[str | None, ...]
-
-
-def bounded(value: str) -> str:
-    """A scope value of at most VALUE_CHARS_MAX characters: a longer one is cut, `~` and a hash keep it distinct."""
-    if len(value) <= VALUE_CHARS_MAX:
-        return value
-    digest = hashlib.blake2b(value.encode(), digest_size=8).hexdigest()
-    return f"{value[:VALUE_CHARS_KEPT]}~{digest}"
 
 
 def further_getter(axes: Sequence[str]) -> Callable[[CostEvent | Replaces, Entry], Further]:
