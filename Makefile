@@ -37,7 +37,7 @@ demo: $(SERVICE_READY) ## the main job on the embedded broker, in about a minute
 	@$(BIN)/tokenfuse demo
 
 # Most tests wait for brokers and processes: three at a time keep two cores busy.
-test: $(DEV_READY) ## the whole test suite; `make test ARGS="-k caps"` passes arguments on
+test: $(DEV_READY) $(if $(filter true,$(CI)),$(HELM)) ## the whole test suite; `make test ARGS="-k caps"` passes arguments on
 	@$(BIN)/pytest -n 3 --dist worksteal $(ARGS)
 
 install: $(DEV_READY) ## the environment for development, below .venv
