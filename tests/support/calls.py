@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tokenfuse.contracts.block import FORMAT, DeltaBlock, Tick
+from tokenfuse.contracts.block import FORMAT, TICK_FORMAT, DeltaBlock, Tick
 from tokenfuse.ingest.aggregate import Aggregator
 from tokenfuse.ingest.call import Call
 
@@ -67,4 +67,4 @@ class BlockMaker:
 
     def tick(self, at_s: float) -> Tick:
         """Time passes, at_s seconds after T0."""
-        return Tick(FORMAT, self._source, self._position, T0_MS + int(at_s * 1000))
+        return Tick(TICK_FORMAT, self._source, self._position, T0_MS + int(at_s * 1000))

@@ -11,13 +11,17 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from tokenfuse.contracts.formats import Readable
+
 FORMAT: Final = 1
+"""Of delta blocks: grows when measures are appended, since an older agent would drop them."""
+
+TICK_FORMAT: Final = 1
+CONTROL_FORMAT: Final = 1
+"""Have numbers of their own: a decider that is upgraded before ingest must not stop the agents."""
+
 PANE_SECONDS: Final = 10
 """Finest pane; every other pane is a sum of these."""
-
-
-class UnknownFormatError(ValueError):
-    """A block written by a newer release: upgrade this worker before it may go on."""
 
 
 class AxisRows(Struct, frozen=True, array_like=True):
@@ -28,8 +32,8 @@ class AxisRows(Struct, frozen=True, array_like=True):
         values: the distinct scope values, k of them, sorted.
         scope: int32[n], index into values.
         pane_s: int64[n], start of the 10 s pane, seconds since the epoch, UTC.
-        sums: int64[len(MEASURES), n].
-        maxima: int64[len(MAXIMA), n].
+        sums: int64[m, n], the first m of MEASURES: as many as the writer's release had.
+        maxima: int64[m, n], of MAXIMA alike.
         dearest_nanousd: int64[n], cost of the dearest call of the row.
         dearest_id: n event ids.
         cells: k cell keys, the cell of each value's dearest call, for `user`, `run_id` and further axes; else empty.
@@ -104,6 +108,12 @@ Block = DeltaBlock | Tick | Control
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Block)
+_readable: Final = {
+    DeltaBlock: Readable("delta block", 1, FORMAT),
+    Tick: Readable("tick", 1, TICK_FORMAT),
+    Control: Readable("control block", 1, CONTROL_FORMAT),
+}
+_FORMAT_PLACE: Final = 1  # behind the tag
 
 
 def encode_block(block: Block) -> bytes:
@@ -115,14 +125,12 @@ def decode_block(data: bytes) -> Block:
     """Inverse of `encode_block`.
 
     Raises:
-        UnknownFormatError: written by a newer release.
+        UnknownFormatError: written by a release that this one cannot read.
         msgspec.DecodeError: not a block.
     """
     try:
         block: Block = _decoder.decode(data)
     except msgspec.ValidationError as error:
-        raise UnknownFormatError(str(error)) from error
-    if block.format != FORMAT:
-        msg = f"block format {block.format}, this release reads {FORMAT}: upgrade this worker"
-        raise UnknownFormatError(msg)
+        raise _readable[DeltaBlock].refuse(data, _FORMAT_PLACE, error) from error
+    _readable[type(block)].check(block.format)
     return block

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from tokenfuse.contracts.block import UnknownFormatError
+from tokenfuse.contracts.formats import Readable
 
 IDS_FORMAT: Final = 1
 GENERATION_MS: Final = 60_000
@@ -46,6 +46,8 @@ class SliceIds(Struct, frozen=True, array_like=True, tag="ids"):
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(SliceIds)
+_readable: Final = Readable("ids of a slice", 1, IDS_FORMAT)
+_FORMAT_PLACE: Final = 1  # behind the tag
 
 
 def encode_ids(ids: SliceIds) -> bytes:
@@ -57,14 +59,12 @@ def decode_ids(data: bytes) -> SliceIds:
     """Inverse of `encode_ids`.
 
     Raises:
-        UnknownFormatError: written by a newer release.
+        UnknownFormatError: written by a release that this one cannot read.
         msgspec.DecodeError: not a message of `tokenfuse.ids`.
     """
     try:
         ids = _decoder.decode(data)
     except msgspec.ValidationError as error:
-        raise UnknownFormatError(str(error)) from error
-    if ids.format != IDS_FORMAT:
-        msg = f"ids format {ids.format}, this release reads {IDS_FORMAT}: upgrade this worker"
-        raise UnknownFormatError(msg)
+        raise _readable.refuse(data, _FORMAT_PLACE, error) from error
+    _readable.check(ids.format)
     return ids

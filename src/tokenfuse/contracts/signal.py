@@ -2,18 +2,20 @@
 
 Agents write verdict changes and clocks, the command forwarder writes commands. A reader drops a signal from deltas
 partition q whose (offset, index) it has passed, so a replayed block may say everything twice.
+
+No format number: a field is only ever added with a default, and readers ignore what they do not know. What an older
+decider must not ignore is a new kind of signal, which it refuses by its tag.
 """
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
 from tokenfuse.contracts.command import Command
-
-FORMAT: Final = 1
+from tokenfuse.contracts.formats import UnknownFormatError
 
 VerdictState = Literal["breach", "update", "clear"]
 
@@ -96,7 +98,13 @@ def decode_signal(data: bytes) -> Signal:
     """Inverse of `encode_signal`.
 
     Raises:
-        msgspec.DecodeError: not a signal.
+        UnknownFormatError: JSON, but no signal that this release knows.
+        msgspec.DecodeError: not JSON.
     """
-    signal: Signal = _decoder.decode(data)
+    try:
+        signal: Signal = _decoder.decode(data)
+    except msgspec.ValidationError as error:
+        raise UnknownFormatError(
+            f"signal that this release does not know ({error}): run the release that wrote it, or a later one"
+        ) from error
     return signal

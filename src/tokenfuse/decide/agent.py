@@ -198,7 +198,8 @@ class AgentCore:
         """The core whose head and rows these are.
 
         Raises:
-            RowFormatError: written by a newer release, or damaged.
+            UnknownFormatError: written by a release that this one cannot read.
+            DamagedRowError: written by none.
         """
         core = cls(config, partition)
         fields: dict[str, Any] = unpack(head)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tokenfuse.contracts.block import UnknownFormatError, decode_block
+from tokenfuse.contracts.block import decode_block
 from tokenfuse.contracts.rollup import Rollup, encode_rollup, rollup_key
 from tokenfuse.contracts.signal import Signal, Verdict, encode_signal
 from tokenfuse.contracts.topics import AGENTS_CHECKPOINT, DELTAS, ROLLUPS, SIGNALS
 from tokenfuse.decide.agent import AgentConfig, AgentCore
 from tokenfuse.runtime import metrics
-from tokenfuse.runtime.statelog.core import InputGapError, Output, UnreadableError
+from tokenfuse.runtime.statelog.core import InputGapError, Output
 from tokenfuse.runtime.statelog.owner import StateLogSpec
 from tokenfuse.runtime.statelog.run import prepare
 from tokenfuse.windows.clocks import SliceGapError
-from tokenfuse.windows.codec import RowFormatError
 
 if TYPE_CHECKING:
     import asyncio
@@ -72,11 +71,7 @@ class AgentFactory:
 
     def restore(self, partition: int, head: bytes, rows: Mapping[str, bytes]) -> AgentPartition:
         """The agent of a partition from a checkpoint on."""
-        try:
-            core = AgentCore.restore(self.config, partition, head, rows)
-        except RowFormatError as error:
-            raise UnreadableError(str(error)) from error
-        return AgentPartition(core, partition, self)
+        return AgentPartition(AgentCore.restore(self.config, partition, head, rows), partition, self)
 
     def note(self, partition: int, core: AgentCore) -> None:
         """Gauges over all partitions of this worker: the watermark furthest behind, scopes held and folded by axis."""
@@ -108,8 +103,6 @@ class AgentPartition:
         """One block."""
         try:
             out = self.core.apply(offset, decode_block(value))
-        except UnknownFormatError as error:
-            raise UnreadableError(str(error)) from error
         except SliceGapError as error:
             raise InputGapError(str(error)) from error
         metrics.BLOCKS_TOTAL.labels(out.result).inc()

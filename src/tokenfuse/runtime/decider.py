@@ -18,11 +18,10 @@ from tokenfuse.contracts.scope import scope_key
 from tokenfuse.contracts.signal import decode_signal
 from tokenfuse.contracts.topics import ALERTS, DECIDER_CHECKPOINT, DELTAS, KILLSWITCH, SIGNALS
 from tokenfuse.decide.decider import DeciderCore, Outputs, Reason, SwitchChange
-from tokenfuse.decide.decider.state import UnknownSnapshotError
 from tokenfuse.runtime import metrics
 from tokenfuse.runtime.command_forwarder import CommandForwarder
 from tokenfuse.runtime.rules_poller import RulesPoller
-from tokenfuse.runtime.statelog.core import Output, UnreadableError
+from tokenfuse.runtime.statelog.core import Output
 from tokenfuse.runtime.statelog.owner import Owner, StateLogSpec
 from tokenfuse.runtime.statelog.run import prepare
 from tokenfuse.runtime.switch_repair import SwitchRepair
@@ -90,10 +89,7 @@ class DeciderFactory:
 
     def restore(self, partition: int, head: bytes, rows: Mapping[str, bytes]) -> DeciderPartition:  # noqa: ARG002
         """The decider from a checkpoint on."""
-        try:
-            return DeciderPartition(DeciderCore.restore(rows[ROW], self._deltas_partitions), self._topics)
-        except UnknownSnapshotError as error:
-            raise UnreadableError(str(error)) from error
+        return DeciderPartition(DeciderCore.restore(rows[ROW], self._deltas_partitions), self._topics)
 
 
 class Topics:

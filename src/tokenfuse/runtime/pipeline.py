@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from tokenfuse.contracts.alert import Alert
-from tokenfuse.contracts.block import FORMAT, Block, DeltaBlock, Tick
+from tokenfuse.contracts.block import FORMAT, TICK_FORMAT, Block, DeltaBlock, Tick
 from tokenfuse.contracts.clock import to_rfc3339
 from tokenfuse.contracts.command import Command
 from tokenfuse.contracts.rollup import Rollup
@@ -61,7 +61,7 @@ class Pipeline:
 
     def tick(self, source: int, position: int, now_ms: int) -> None:
         """Let time pass for a source partition."""
-        self.blocks([Tick(FORMAT, source, position, now_ms)] * len(self.agents))
+        self.blocks([Tick(TICK_FORMAT, source, position, now_ms)] * len(self.agents))
 
     def flush(self) -> None:
         """Let every rollup out that has not gone out yet."""

@@ -6,17 +6,24 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import zstandard
 
+from tokenfuse.contracts.formats import Readable
+
 FORMAT: Final = 1
-"""Version of every checkpoint row; a newer release reads older ones, an older one refuses newer ones."""
+"""Version of every checkpoint row: grows when measures are appended, and with any other change of a row's fields."""
+
+_readable: Final = Readable("checkpoint row", 1, FORMAT)
+
+Columns = npt.NDArray[np.int64]
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[int, Any]).decode
 
 
-class RowFormatError(ValueError):
-    """A checkpoint row of a newer release, or not a row at all."""
+class DamagedRowError(ValueError):
+    """Not a checkpoint row."""
 
 
 def pack(fields: dict[str, Any]) -> bytes:
@@ -29,21 +36,34 @@ def unpack(data: bytes) -> dict[str, Any]:
     """Inverse of `pack`.
 
     Raises:
-        RowFormatError: written by a newer release, or damaged.
+        UnknownFormatError: written by a release that this one cannot read.
+        DamagedRowError: written by none.
     """
     try:
         version, plain = _decode(zstandard.ZstdDecompressor().decompress(data))
     except (zstandard.ZstdError, msgspec.DecodeError) as error:
         msg = f"damaged checkpoint row: {error}"
-        raise RowFormatError(msg) from error
-    if version != FORMAT:
-        remedy = "upgrade this worker" if version > FORMAT else "start the release that wrote it once more"
-        msg = f"checkpoint row of format {version}, this release reads {FORMAT}: {remedy}"
-        raise RowFormatError(msg)
+        raise DamagedRowError(msg) from error
+    _readable.check(version)
     if not isinstance(plain, dict):
         msg = "damaged checkpoint row: no fields"
-        raise RowFormatError(msg)
+        raise DamagedRowError(msg)
     return {name: _array(value) for name, value in plain.items()}
+
+
+def widened(columns: Columns, width: int) -> Columns:
+    """Sums of an older release, [n, m], as [n, width]: it had the first m measures, and counted none of the others.
+
+    Raises:
+        ValueError: more measures than this release has, which its format should have said.
+    """
+    missing = width - columns.shape[1]
+    if not missing:
+        return columns
+    if missing < 0:
+        msg = f"{columns.shape[1]} measures, this release has {width}: run the release that wrote them"
+        raise ValueError(msg)
+    return np.pad(columns, ((0, 0), (0, missing)))
 
 
 def _plain(value: Any) -> Any:

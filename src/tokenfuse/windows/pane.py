@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tokenfuse.contracts.measures import MEASURES
+from tokenfuse.windows.codec import widened
 
 Ids = npt.NDArray[np.int32]
 Sums = npt.NDArray[np.int64]
@@ -106,7 +107,7 @@ class Pane:
         """Inverse of `chunk`; chunks come in their order."""
         first = self.count
         told = self._any_unsent
-        self.add(ids, rows)
+        self.add(ids, widened(rows, WIDTH))
         self._unsent[first : self.count] = unsent
         self._any_unsent = told or bool(unsent.any())
         self._changed[:] = False

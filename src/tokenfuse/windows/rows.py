@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from tokenfuse.contracts.block import AxisRows
 from tokenfuse.contracts.measures import MAXIMA, MEASURES
+from tokenfuse.windows.codec import widened
 from tokenfuse.windows.pane import Ids, Sums
 
 Times = npt.NDArray[np.int64]
@@ -42,11 +43,18 @@ def decode_rows(rows: AxisRows) -> Rows:
         cells=rows.cells,
         scope=scope,
         pane_s=np.frombuffer(rows.pane_s, "<i8").reshape(n),
-        sums=np.ascontiguousarray(np.frombuffer(rows.sums, "<i8").reshape(len(MEASURES), n).T),
-        maxima=np.ascontiguousarray(np.frombuffer(rows.maxima, "<i8").reshape(len(MAXIMA), n).T),
+        sums=_columns(rows.sums, n, len(MEASURES)),
+        maxima=_columns(rows.maxima, n, len(MAXIMA)),
         dearest_nanousd=np.frombuffer(rows.dearest_nanousd, "<i8").reshape(n),
         dearest_id=rows.dearest_id,
     )
+
+
+def _columns(data: bytes, n: int, width: int) -> Sums:
+    """int64[n, width]; a block of an older release has fewer columns."""
+    values = np.frombuffer(data, "<i8")
+    written = len(values) // n if n else width
+    return widened(np.ascontiguousarray(values.reshape(written, n).T), width)
 
 
 def reduce_pairs(times: Times, ids: Ids, sums: Sums) -> tuple[Times, Ids, Sums]:

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from tokenfuse.contracts.measures import MAXIMA
+from tokenfuse.windows.codec import widened
 from tokenfuse.windows.pane import WIDTH, Ids, Sums
 from tokenfuse.windows.rows import Rows
 
@@ -145,7 +146,8 @@ class Scopes:
             stored.extend([None] * (end - len(stored)))
             stored[base:end] = data[name]
         for name in _ARRAYS:
-            getattr(self, name)[base:end] = data[name]
+            array, part = getattr(self, name), data[name]
+            array[base:end] = part if array.ndim == 1 else widened(part, array.shape[1])
 
     def restored(self, evicted_s: int) -> None:
         """Rebuild what is derived, as it stood after `evict_idle` at evicted_s."""

@@ -11,12 +11,13 @@ from tests.unit.decide.decider_log import PARTITIONS, USD, Story, cap, killer, p
 
 from tokenfuse.contracts.alert import Alert
 from tokenfuse.contracts.clock import from_rfc3339
+from tokenfuse.contracts.formats import UnknownFormatError
 from tokenfuse.contracts.killswitch import HEARTBEAT, Switch
 from tokenfuse.contracts.ruleset import Response
 from tokenfuse.contracts.scope import fingerprint
 from tokenfuse.contracts.signal import Signal
 from tokenfuse.decide.decider import DeciderCore, Outputs
-from tokenfuse.decide.decider.state import AlertRecord, UnknownSnapshotError, encode_state
+from tokenfuse.decide.decider.state import AlertRecord, encode_state
 from tokenfuse.decide.decider.timers import PROMOTION_WAIT_MS
 
 RULES = {
@@ -254,11 +255,18 @@ def test_everything_resolves_when_every_rule_is_gone(steps_taken) -> None:
     assert all(switch.rule is None for switch in story.core.engaged().values())
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"nonsense", encode_state(msgspec.structs.replace(DeciderCore(1)._state, format=2))]
-)
-def test_a_checkpoint_of_another_release_is_refused(data) -> None:
-    with pytest.raises(UnknownSnapshotError, match="upgrade"):
+def test_a_checkpoint_of_a_newer_release_is_refused_by_name() -> None:
+    newer = encode_state(msgspec.structs.replace(DeciderCore(1)._state, format=2))
+
+    with pytest.raises(
+        UnknownFormatError, match="format 2, this release reads 1: run the release that wrote"
+    ):
+        DeciderCore.restore(newer, 1)
+
+
+@pytest.mark.parametrize("data", [b"", b"nonsense"])
+def test_a_damaged_checkpoint_is_refused(data) -> None:
+    with pytest.raises((UnknownFormatError, msgspec.DecodeError)):
         DeciderCore.restore(data, 1)
 
 

@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from cloudevents.core.bindings.kafka import KafkaMessage, from_binary
 from cloudevents.core.formats.json import JSONFormat
 
-from tokenfuse.contracts.block import FORMAT, Tick, decode_block, encode_block
+from tokenfuse.contracts.block import TICK_FORMAT, Tick, decode_block, encode_block
 from tokenfuse.contracts.command import Command, decode_command, encode_command
+from tokenfuse.contracts.formats import UnknownFormatError
 from tokenfuse.contracts.killswitch import GENERATION_HEADER
 from tokenfuse.contracts.signal import Clock, CommandSignal, decode_signal, encode_signal
 from tokenfuse.rules.loader import load
@@ -19,8 +21,8 @@ from tokenfuse.runtime.agents import AgentPartition, agents_spec
 from tokenfuse.runtime.decider import ROW, DeciderPartition, decider_spec
 from tokenfuse.runtime.rules_poller import rules_command
 from tokenfuse.runtime.settings import Settings
-from tokenfuse.runtime.statelog.core import UnreadableError
 from tokenfuse.runtime.switch_repair import Standing, repairs
+from tokenfuse.windows import codec
 
 NOW_MS = 1_764_000_000_000
 ROOT = Path(__file__).parents[3]
@@ -49,7 +51,7 @@ def engage(tenant: str, command_id: str = "c1", ttl_seconds: int = 600) -> bytes
 def test_an_agents_clock_goes_to_the_signals(settings: Settings) -> None:
     agent = agents_spec(settings).factory.empty(2)
 
-    (output,) = agent.apply(0, encode_block(Tick(FORMAT, 0, 0, NOW_MS)))
+    (output,) = agent.apply(0, encode_block(Tick(TICK_FORMAT, 0, 0, NOW_MS)))
 
     assert (output.topic, output.key, output.partition) == ("p.tokenfuse.signals", b"clock|2", 0)
     assert decode_signal(output.value or b"") == Clock(
@@ -60,7 +62,7 @@ def test_an_agents_clock_goes_to_the_signals(settings: Settings) -> None:
 def test_an_agent_comes_back_from_its_rows(settings: Settings) -> None:
     factory = agents_spec(settings).factory
     agent: Any = factory.empty(2)
-    agent.apply(0, encode_block(Tick(FORMAT, 0, 0, NOW_MS)))
+    agent.apply(0, encode_block(Tick(TICK_FORMAT, 0, 0, NOW_MS)))
     rows = {row: agent.snapshot(row) for row in agent.dirty_rows()}
 
     again: Any = factory.restore(2, agent.head(), rows)
@@ -72,15 +74,21 @@ def test_an_agent_comes_back_from_its_rows(settings: Settings) -> None:
 def test_a_block_of_a_newer_release_is_refused_as_such(settings: Settings) -> None:
     agent = agents_spec(settings).factory.empty(0)
 
-    with pytest.raises(UnreadableError, match="upgrade this worker"):
-        agent.apply(0, encode_block(Tick(FORMAT + 1, 0, 0, NOW_MS)))
+    with pytest.raises(UnknownFormatError, match="tick of format 2, this release reads 1: run the release"):
+        agent.apply(0, encode_block(Tick(TICK_FORMAT + 1, 0, 0, NOW_MS)))
 
 
-def test_a_row_of_a_newer_release_is_refused_as_such(settings: Settings) -> None:
-    with pytest.raises(UnreadableError):
-        agents_spec(settings).factory.restore(0, b"\xff", {})
-    with pytest.raises(UnreadableError):
-        decider_spec(settings).factory.restore(0, b"", {ROW: b"\xff"})
+def test_a_checkpoint_of_a_newer_release_is_refused_as_such(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(codec, "FORMAT", 2)
+    head = codec.pack({})
+    monkeypatch.undo()
+
+    with pytest.raises(UnknownFormatError, match="row of format 2, this release reads 1: run the release"):
+        agents_spec(settings).factory.restore(0, head, {})
+    with pytest.raises(UnknownFormatError, match="decider checkpoint of format 2"):
+        decider_spec(settings).factory.restore(0, b"", {ROW: msgspec.msgpack.encode({"format": 2, "new": 1})})
 
 
 def test_a_switch_leaves_with_its_generation(decider: DeciderPartition) -> None:

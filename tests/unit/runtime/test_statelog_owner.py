@@ -10,9 +10,10 @@ from typing import Any, NoReturn
 import pytest
 from tests.integration.statelog_worker import SumsCore, SumsFactory
 
+from tokenfuse.contracts.formats import UnknownFormatError
 from tokenfuse.runtime.statelog import checkpoint as checkpoint_module, owner as owner_module, watchdog
 from tokenfuse.runtime.statelog.checkpoint import Checkpointer
-from tokenfuse.runtime.statelog.core import InputGapError, Output, UnreadableError
+from tokenfuse.runtime.statelog.core import InputGapError, Output
 from tokenfuse.runtime.statelog.exits import ExitReason
 from tokenfuse.runtime.statelog.owner import Owner, StateLogSpec
 from tokenfuse.runtime.statelog.watchdog import Pulse, Watchdog
@@ -129,7 +130,7 @@ async def test_a_message_of_an_earlier_assignment_is_neither_applied_nor_acked(s
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (UnreadableError("format 9"), ExitReason.NEWER_FORMAT),
+        (UnknownFormatError("format 9"), ExitReason.UNKNOWN_FORMAT),
         (InputGapError("hole"), ExitReason.INPUT_GAP),
         (ZeroDivisionError(), ExitReason.CORE_FAILED),
     ],

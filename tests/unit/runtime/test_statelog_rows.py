@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tokenfuse.runtime.statelog.core import UnreadableError
+from tokenfuse.contracts.formats import UnknownFormatError
 from tokenfuse.runtime.statelog.rows import (
     FORMAT,
     Head,
@@ -35,13 +35,13 @@ def test_a_head_reads_back() -> None:
 def test_a_newer_format_is_refused_by_name() -> None:
     newer = Head(FORMAT + 1, 5, 2, 3, (), b"")
 
-    with pytest.raises(UnreadableError, match=f"format {FORMAT + 1}, this release reads {FORMAT}"):
+    with pytest.raises(UnknownFormatError, match=f"format {FORMAT + 1}, this release reads {FORMAT}"):
         decode_head(encode_head(newer))
-    with pytest.raises(UnreadableError, match=f"format {FORMAT + 1}"):
+    with pytest.raises(UnknownFormatError, match=f"format {FORMAT + 1}"):
         row_offset(bytes([FORMAT + 1]) + encode_row(0, b"")[1:])
 
 
 @pytest.mark.parametrize("key", [b"x", b"1|i|2|row", b"1|i"])
 def test_a_foreign_key_is_refused(key: bytes) -> None:
-    with pytest.raises(UnreadableError, match="not a checkpoint key"):
+    with pytest.raises(ValueError, match="not a checkpoint key"):
         parse_key(key)

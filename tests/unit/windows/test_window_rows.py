@@ -11,8 +11,9 @@ from tests.support.calls import T0_MS, BlockMaker, call
 from tests.unit.windows.window_rows import COST
 
 from tokenfuse.contracts.axes import CELL, VALUE_CHARS_MAX
+from tokenfuse.contracts.formats import UnknownFormatError
 from tokenfuse.windows import codec
-from tokenfuse.windows.codec import FORMAT, RowFormatError, pack, unpack
+from tokenfuse.windows.codec import FORMAT, DamagedRowError, pack, unpack
 from tokenfuse.windows.scopes import CHUNK, Scopes
 from tokenfuse.windows.state import WindowState
 
@@ -49,7 +50,7 @@ def test_a_row_of_another_format_is_refused_with_both_versions(
     monkeypatch.setattr(codec, "FORMAT", version)
     row = pack({"a": 1})
     monkeypatch.undo()
-    with pytest.raises(RowFormatError, match=rf"format {version}, this release reads {FORMAT}"):
+    with pytest.raises(UnknownFormatError, match=rf"format {version}, this release reads {FORMAT}"):
         unpack(row)
 
 
@@ -62,7 +63,7 @@ def _zipped(data: object) -> bytes:
     [b"", b"junk", pack({"a": np.arange(50)})[:-9], _zipped(5), _zipped([FORMAT]), _zipped([FORMAT, 7])],
 )
 def test_a_damaged_row_is_refused(row: bytes) -> None:
-    with pytest.raises(RowFormatError, match="damaged checkpoint row"):
+    with pytest.raises(DamagedRowError, match="damaged checkpoint row"):
         unpack(row)
 
 

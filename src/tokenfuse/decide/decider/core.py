@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from tokenfuse.contracts.alert import AlertState
 from tokenfuse.contracts.axes import CELL, GLOBAL
-from tokenfuse.contracts.block import FORMAT as BLOCK_FORMAT, Control
+from tokenfuse.contracts.block import CONTROL_FORMAT, Control
 from tokenfuse.contracts.ruleset import AnyRule, RuleSet, encode_ruleset
 from tokenfuse.contracts.scope import parse_scope_key
 from tokenfuse.contracts.signal import Clock, CommandSignal, Signal, Verdict
@@ -57,7 +57,7 @@ class DeciderCore:
         """The decider as it was when `snapshot` was called.
 
         Raises:
-            UnknownSnapshotError: written by another release, or damaged.
+            UnknownFormatError: written by a release that this one cannot read.
         """
         return cls(deltas_partitions, decode_state(data))
 
@@ -163,7 +163,7 @@ class DeciderCore:
             if rule is None or not covers(rule, alert.scope):
                 self._lifecycle.resolve(alert, "rule_removed", turn)
         self._switches.release_rules(self._may_hold, turn)
-        turn.out.controls.append(Control(BLOCK_FORMAT, "rules", turn.offset, encode_ruleset(ruleset)))
+        turn.out.controls.append(Control(CONTROL_FORMAT, "rules", turn.offset, encode_ruleset(ruleset)))
 
     def _may_hold(self, hold: Hold) -> bool:
         facts: Facts | None = self._facts.get(hold.rule or "")

@@ -11,18 +11,18 @@ import msgspec
 from msgspec import Struct
 
 from tokenfuse.contracts.alert import AlertState, SwitchRefusal
+from tokenfuse.contracts.formats import Readable, UnknownFormatError
 from tokenfuse.contracts.killswitch import Action, Mode, Switch
 from tokenfuse.contracts.ruleset import RuleSet
 from tokenfuse.contracts.signal import Verdict
 from tokenfuse.decide.decider.facts import Facts
 
 FORMAT: Final = 1
+"""A field that an older decider may forget is added with a default and leaves this as it is."""
+
+_readable: Final = Readable("decider checkpoint", 1, FORMAT)
 
 Resolution = Literal["cleared", "cleared_before_firing", "rule_removed"]
-
-
-class UnknownSnapshotError(ValueError):
-    """A checkpoint of another release, or not one at all: upgrade this worker, or start from the log."""
 
 
 class AlertRecord(Struct, kw_only=True):
@@ -124,13 +124,23 @@ def decode_state(data: bytes) -> State:
     """Inverse of `encode_state`.
 
     Raises:
-        UnknownSnapshotError: written by another release, or damaged.
+        UnknownFormatError: written by a release that this one cannot read.
+        msgspec.DecodeError: no msgpack.
     """
+    _readable.check(_format_of(data))
+    return _decoder.decode(data)
+
+
+class _Format(Struct):
+    format: int
+
+
+_format = msgspec.msgpack.Decoder(_Format)
+
+
+def _format_of(data: bytes) -> int:
+    """Read first: a newer state need not have the fields of this one."""
     try:
-        state = _decoder.decode(data)
-    except msgspec.DecodeError as error:
-        raise UnknownSnapshotError(f"no decider checkpoint of this release ({error}): upgrade it") from error
-    if state.format != FORMAT:
-        msg = f"decider checkpoint format {state.format}, this release reads {FORMAT}: upgrade this worker"
-        raise UnknownSnapshotError(msg)
-    return state
+        return _format.decode(data).format
+    except msgspec.ValidationError as error:
+        raise UnknownFormatError(f"no decider checkpoint ({error})") from error

@@ -4,6 +4,8 @@ IngestError
 ├── LostRecordsError          records expired before they were counted
 ├── SourceRecreatedError      the source topic is shorter than what was counted
 ├── UnfinishedSliceError      a slice begun by another release or with other settings
+├── UnreadableFenceError      a slice begun by a release that this one cannot read
+├── UnreadableIdsError        ids written by such a release
 ├── OffsetBackwardsError      a record behind what is held: a fault of this program
 ├── PartitionCountError       a topic has not the partitions that settings say
 └── BrokerSilentError         a read of known records got none of them in time
@@ -45,6 +47,23 @@ class UnfinishedSliceError(IngestError):
             f"source partition {partition}: slice [{a}, {b}) was begun with '{begun}', this process has '{mine}'. "
             f"Start it once as it was before (release and settings), let it stop in order, and start this one again"
         )
+
+
+class UnreadableFenceError(IngestError):
+    """Where the last slice ends is said in words of another release."""
+
+    def __init__(self, partition: int, why: str) -> None:
+        super().__init__(
+            f"source partition {partition}: the metadata of the group's offset is not readable: {why}. Start the "
+            f"release that wrote it; it can be this one again when every ingest worker stopped in order under it"
+        )
+
+
+class UnreadableIdsError(IngestError):
+    """The de-duplication index cannot be rebuilt: going on without it would count duplicates twice."""
+
+    def __init__(self, partition: int, why: str) -> None:
+        super().__init__(f"source partition {partition}: {why}")
 
 
 class OffsetBackwardsError(IngestError):

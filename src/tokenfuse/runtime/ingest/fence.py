@@ -14,6 +14,9 @@ import structlog
 from aiokafka import TopicPartition, errors
 from aiokafka.protocol.commit import OffsetCommitRequest
 
+from tokenfuse.contracts.formats import Readable, UnknownFormatError
+from tokenfuse.runtime.ingest.errors import UnreadableFenceError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -32,6 +35,10 @@ _LEASE_LOST: Final = (
 _COORDINATOR_MOVED: Final = (errors.GroupCoordinatorNotAvailableError, errors.NotCoordinatorForGroupError)
 
 
+FORMAT: Final = 1
+_readable: Final = Readable("fence", 1, FORMAT)
+
+
 class Fence(msgspec.Struct, frozen=True):
     """The slice [a, b) may be partly out; everything before a is out.
 
@@ -46,13 +53,18 @@ class Fence(msgspec.Struct, frozen=True):
     record_ms: int = -1
     event_ms: int = -1
     recipe: str = ""
+    format: int = FORMAT
 
 
 class FenceStore(Protocol):
     """Where fences are kept."""
 
     async def take_lease(self, partitions: Iterable[int]) -> dict[int, Fence]:
-        """Called in the assignment callback: takes the lease, returns the fences of partitions that have one."""
+        """Called in the assignment callback: takes the lease, returns the fences of partitions that have one.
+
+        Raises:
+            UnreadableFenceError: one was written by a release that this one cannot read.
+        """
 
     def leased(self) -> bool:
         """Whether this worker still holds the lease as far as it knows. Does not block."""
@@ -82,7 +94,11 @@ class OffsetFence:
         self._lease = (coordinator.generation, coordinator.member_id)
         wanted = [TopicPartition(self._topic, partition) for partition in partitions]
         committed = await coordinator.fetch_committed_offsets(wanted)
-        return {tp.partition: _from_offset(offset) for tp, offset in committed.items() if offset.offset >= 0}
+        return {
+            tp.partition: _from_offset(offset, tp.partition)
+            for tp, offset in committed.items()
+            if offset.offset >= 0
+        }
 
     def leased(self) -> bool:
         """See `FenceStore`."""
@@ -149,7 +165,7 @@ class TopicFence:
             tp = TopicPartition(self._topic, partition)
             end = await self._reader.end(tp)
             async for records in self._reader.scan(tp, max(0, end - 1), end):
-                fences[partition] = msgspec.json.decode(records[-1].value or b"", type=Fence)
+                fences[partition] = _decode(records[-1].value or b"", partition)
         return fences
 
     def leased(self) -> bool:
@@ -172,12 +188,24 @@ def _metadata(fence: Fence) -> str:
     return msgspec.json.encode(fence).decode()
 
 
-def _from_offset(committed: Any) -> Fence:
+def _from_offset(committed: Any, partition: int) -> Fence:
     """The fence of a committed offset. An offset that an operator set has no metadata: nothing is begun there."""
+    if committed.metadata:
+        fence = _decode(committed.metadata, partition)
+        if fence.a == committed.offset:
+            return fence
+    return Fence(committed.offset, committed.offset)
+
+
+def _decode(data: bytes | str, partition: int) -> Fence:
+    """A fence that is taken for none would cut a slice otherwise than it was begun.
+
+    Raises:
+        UnreadableFenceError: written by a release that this one cannot read, or by something else.
+    """
     try:
-        fence = msgspec.json.decode(committed.metadata or "", type=Fence)
-    except msgspec.DecodeError:
-        fence = None
-    if fence is None or fence.a != committed.offset:
-        return Fence(committed.offset, committed.offset)
+        fence = msgspec.json.decode(data, type=Fence)
+        _readable.check(fence.format)
+    except (msgspec.DecodeError, UnknownFormatError) as error:
+        raise UnreadableFenceError(partition, str(error)) from error
     return fence

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from tokenfuse.contracts import topics
-from tokenfuse.contracts.block import FORMAT, Tick, encode_block
+from tokenfuse.contracts.block import TICK_FORMAT, Tick, encode_block
 from tokenfuse.contracts.deadletter import headers
 from tokenfuse.contracts.topics import BLOCK_BYTES_MAX
 from tokenfuse.runtime import metrics
@@ -76,7 +76,7 @@ class Outbox:
         acks = [
             await self._producer.send(
                 self._deltas,
-                encode_block(Tick(FORMAT, source, position, now_ms)),
+                encode_block(Tick(TICK_FORMAT, source, position, now_ms)),
                 key=b"%d" % owner,
                 partition=owner,
             )

@@ -8,9 +8,15 @@ import structlog
 from aiokafka import TopicPartition
 
 from tokenfuse.contracts import topics
+from tokenfuse.contracts.formats import UnknownFormatError
 from tokenfuse.contracts.ids import GENERATION_MS, SliceIds, decode_ids
 from tokenfuse.ingest.slices import homogeneous
-from tokenfuse.runtime.ingest.errors import LostRecordsError, SourceRecreatedError, UnfinishedSliceError
+from tokenfuse.runtime.ingest.errors import (
+    LostRecordsError,
+    SourceRecreatedError,
+    UnfinishedSliceError,
+    UnreadableIdsError,
+)
 from tokenfuse.runtime.ingest.fence import Fence
 from tokenfuse.runtime.ingest.holding import Holding
 
@@ -91,7 +97,7 @@ class Recovery:
         by_end: dict[int, SliceIds] = {}
         async for records in self._reader.scan(tp, end if start is None else start, end):
             for record in records:
-                ids = decode_ids(record.value or b"")
+                ids = self._decode(source, record.value or b"")
                 by_end[ids.b] = ids  # a slice that was cut again wrote the same ids again
         chain: list[SliceIds] = []
         position = fence.a
@@ -99,6 +105,13 @@ class Recovery:
             chain.append(before)
             position = before.a
         return chain[::-1]
+
+    @staticmethod
+    def _decode(source: int, data: bytes) -> SliceIds:
+        try:
+            return decode_ids(data)
+        except UnknownFormatError as error:
+            raise UnreadableIdsError(source, str(error)) from error
 
     async def _reread(self, cutter: SliceCutter, start: int, end: int) -> None:
         """Counts records again for their ids alone. Takes minutes for what the ids topic gives in seconds."""

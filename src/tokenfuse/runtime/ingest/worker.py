@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final
@@ -143,8 +144,12 @@ class Worker:
             self._claims = {partition: fences.get(partition) for partition in partitions}
 
     async def revoked(self) -> None:
-        """Forgets everything, after the slice in hand is out."""
+        """Forgets everything, after the slice in hand is out and said to be: whoever is next may be another release."""
         async with self._lock:
+            if self._fences.leased():
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(STOP_SECONDS):
+                        await self._release(self._holdings.values())
             self._drop()
 
     def _drop(self) -> None:

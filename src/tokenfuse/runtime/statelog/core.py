@@ -38,7 +38,7 @@ class PartitionCore(Protocol):
         """Take one message; offsets come without a hole.
 
         Raises:
-            UnreadableError: written by a newer release.
+            UnknownFormatError: written by a release that this one cannot read.
             InputGapError: what the message says does not follow from the one before it.
             Exception: any other, like these two, ends the process.
         """
@@ -72,13 +72,10 @@ class CoreFactory(Protocol):
         """The state that `head` and all rows of one checkpoint describe; nothing is dirty.
 
         Raises:
-            UnreadableError: written by a newer release, or damaged.
+            UnknownFormatError: written by a release that this one cannot read.
+            Exception: any other, like this one, ends the process.
         """
         ...
-
-
-class UnreadableError(RuntimeError):
-    """A message or checkpoint that this release cannot read: run the newer release that wrote it."""
 
 
 class InputGapError(RuntimeError):

@@ -39,7 +39,10 @@ class ExitReason(Enum):
     )
     GROUP_FAILED = (84, "the broker does not let this worker into its consumer group: see its error below")
     FAUST_CRASHED = (81, "Faust gave up: see its error above")
-    NEWER_FORMAT = (82, "written by a newer release: run that release")
+    UNKNOWN_FORMAT = (
+        82,
+        "written by a release that this one cannot read: see the error below for the release to run",
+    )
 
     @property
     def code(self) -> int:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from tokenfuse.contracts.formats import UnknownFormatError
 from tokenfuse.runtime import metrics
-from tokenfuse.runtime.statelog.core import InputGapError, UnreadableError
+from tokenfuse.runtime.statelog.core import InputGapError
 from tokenfuse.runtime.statelog.exits import ExitReason, die
 from tokenfuse.runtime.statelog.ledger import Ledger
 from tokenfuse.runtime.statelog.partition import Partition
@@ -115,12 +116,21 @@ class Owner:
         values = by_partition(changelog)
         self.epoch += 1
         self._generation = generation
-        self.partitions = {index: self._restore(index, values.get(index, {})) for index in sorted(partitions)}
+        self.partitions = {
+            index: self._read_back(index, values.get(index, {})) for index in sorted(partitions)
+        }
         self.waiting_since = None
         metrics.RECOVERY_SECONDS.labels(self.spec.role).set(time.monotonic() - began)
         log.info("recovered", role=self.spec.role, generation=generation, positions=self.positions())
         self._ready(True)  # noqa: FBT003 - the caller's callback
         return True
+
+    def _read_back(self, index: int, values: dict[bytes, bytes]) -> Partition:
+        try:
+            return self._restore(index, values)
+        except UnknownFormatError as error:
+            # Before anything of ours is written: the checkpoint stays as it is for the release that reads it.
+            die(ExitReason.UNKNOWN_FORMAT, role=self.spec.role, partition=index, error=str(error))
 
     def _restore(self, index: int, values: dict[bytes, bytes]) -> Partition:
         checkpoint = self._newest(index, values)
@@ -157,8 +167,8 @@ class Owner:
     async def _apply(self, partition: Partition, message: Any) -> None:
         try:
             await partition.apply(message, time.monotonic(), self._guarded_send)
-        except UnreadableError as error:
-            self._die(ExitReason.NEWER_FORMAT, message, error=str(error))
+        except UnknownFormatError as error:
+            self._die(ExitReason.UNKNOWN_FORMAT, message, error=str(error))
         except InputGapError as error:
             self._die(ExitReason.INPUT_GAP, message, error=str(error))
         except Exception as error:

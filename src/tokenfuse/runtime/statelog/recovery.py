@@ -63,7 +63,7 @@ def newest_checkpoint(values: Mapping[bytes, bytes]) -> Checkpoint:
 
     Raises:
         IncompleteCheckpointError: heads, but no whole checkpoint.
-        UnreadableError: written by a newer release.
+        UnknownFormatError: written by a release that this one cannot read.
     """
     keys = tuple(values)
     candidates = [(i.head, i) for i in _incarnations(values).values() if i.head is not None]

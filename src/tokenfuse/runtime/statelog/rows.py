@@ -15,8 +15,8 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from tokenfuse.contracts.formats import Readable
 from tokenfuse.contracts.topics import BLOCK_BYTES_MAX
-from tokenfuse.runtime.statelog.core import UnreadableError
 
 FORMAT: Final = 1
 ROW_BYTES_MAX: Final = BLOCK_BYTES_MAX - 4096
@@ -24,6 +24,7 @@ ROW_BYTES_MAX: Final = BLOCK_BYTES_MAX - 4096
 
 SLOTS: Final = (0, 1)
 _HEAD: Final = "head"
+_readable: Final = Readable("checkpoint", 1, FORMAT)
 _PREFIX: Final = struct.Struct(">Bq")
 _DIGEST_BITS: Final = 64
 
@@ -75,7 +76,7 @@ def parse_key(key: bytes) -> Key:
     """Inverse of `row_key` and `head_key`.
 
     Raises:
-        UnreadableError: not such a key.
+        ValueError: not such a key.
     """
     match key.decode().split("|", 3):
         case [partition, incarnation, "head"]:
@@ -83,7 +84,7 @@ def parse_key(key: bytes) -> Key:
         case [partition, incarnation, "0" | "1" as slot, name]:
             return Key(int(partition), incarnation, int(slot), name)
     msg = f"not a checkpoint key: {key!r}"
-    raise UnreadableError(msg)
+    raise ValueError(msg)
 
 
 def encode_row(offset: int, body: bytes) -> bytes:
@@ -95,10 +96,10 @@ def row_offset(value: bytes) -> int:
     """Input offset of a row.
 
     Raises:
-        UnreadableError: written by a newer release.
+        UnknownFormatError: written by a release that this one cannot read.
     """
     format_, offset = _PREFIX.unpack_from(value)
-    _check(format_)
+    _readable.check(format_)
     return int(offset)
 
 
@@ -116,14 +117,14 @@ def decode_head(value: bytes) -> Head:
     """Inverse of `encode_head`.
 
     Raises:
-        UnreadableError: written by a newer release.
+        UnknownFormatError: written by a release that this one cannot read.
+        msgspec.DecodeError: not a head.
     """
     try:
         head = _decoder.decode(value)
-    except msgspec.DecodeError as error:
-        msg = f"not a checkpoint head of format {FORMAT}: {error}"
-        raise UnreadableError(msg) from error
-    _check(head.format)
+    except msgspec.ValidationError as error:
+        raise _readable.refuse(value, 0, error) from error
+    _readable.check(head.format)
     return head
 
 
@@ -137,9 +138,3 @@ def row_digest(name: str, offset: int) -> int:
 def add_digests(total: int, change: int) -> int:
     """Sum (or, with a negative change, difference) of digests."""
     return (total + change) % (1 << _DIGEST_BITS)
-
-
-def _check(format_: int) -> None:
-    if format_ != FORMAT:
-        msg = f"checkpoint format {format_}, this release reads {FORMAT}"
-        raise UnreadableError(msg)
