@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from tokenfuse.contracts.ruleset import ROLLING, CapRule
-from tokenfuse.decide.evidence import COST, Witness
-from tokenfuse.decide.standings import Finding, Standings
+from tokenfuse.decide.evidence import COST
+from tokenfuse.decide.judge import Court
+from tokenfuse.decide.standings import Finding
 from tokenfuse.detect.cap import NO_LIMIT, breached
 from tokenfuse.windows.calendar import period_end_s, period_starts
 from tokenfuse.windows.granularity import PANE_SECONDS_OF, finest_for
 from tokenfuse.windows.pane import Ids
-from tokenfuse.windows.state import WindowState
 
 PERIOD_PANES: Final = {"day": "1h", "month": "1d"}
 """From which panes the evidence of a calendar window is read."""
@@ -25,12 +25,12 @@ PERIOD_PANES: Final = {"day": "1h", "month": "1d"}
 class CapJudge:
     """One cap rule on one deltas partition."""
 
-    def __init__(self, rule: CapRule, state: WindowState, witness: Witness, standings: Standings) -> None:
+    def __init__(self, rule: CapRule, court: Court) -> None:
         """Bind a rule to the windows that it reads."""
         self.rule = rule
-        self._table = state.tables[rule.axis]
-        self._witness = witness
-        self._standings = standings
+        self._table = court.state.tables[rule.axis]
+        self._witness = court.witness
+        self._standings = court.standings
         self._limits = np.empty(0, np.int64)
         self._limits_of: list[str | None] = []
         self._rolling_s = ROLLING.get(rule.window)

@@ -1,4 +1,8 @@
-"""The panel of judges: one per rule in force, called when a block touched scopes or when time closed panes."""
+"""The panel of judges: one per rule in force, called when a block touched scopes or when time closed panes.
+
+A kind of rule is a judge of one of two sorts, named in `OPEN_JUDGES` or `CLOSED_JUDGES`. Verdicts that only grow within
+a pane are taken on open panes at every block, all others when panes close (DESIGN section 5).
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,12 @@ from typing import Final
 
 import numpy as np
 
-from tokenfuse.contracts.ruleset import CapRule, DriftRule, RuleSet, SpikeRule
+from tokenfuse.contracts.ruleset import CapRule, DriftRule, Rule, RuleSet, SpikeRule
 from tokenfuse.decide.caps import CapJudge
 from tokenfuse.decide.cells import CellIndex
 from tokenfuse.decide.drifts import Baselines, DriftJudge, SharedScores
 from tokenfuse.decide.evidence import Witness
+from tokenfuse.decide.judge import ClosedJudge, Court, MakeClosed, MakeOpen, OpenJudge
 from tokenfuse.decide.spikes import SpikeJudge
 from tokenfuse.decide.standings import Standings
 from tokenfuse.windows.pane import Ids
@@ -19,6 +24,9 @@ from tokenfuse.windows.state import WindowState
 NOTHING: Final = np.empty(0, np.int32)
 STEP_S: Final = 10
 """Standing verdicts are judged again, and drift at most this often, at every so many seconds of event time."""
+
+OPEN_JUDGES: Final[dict[type[Rule], MakeOpen]] = {CapRule: CapJudge, SpikeRule: SpikeJudge}
+CLOSED_JUDGES: Final[dict[type[Rule], MakeClosed]] = {}
 
 
 class Panel:
@@ -36,7 +44,8 @@ class Panel:
         self._state = state
         self._cells = CellIndex(state)
         self._witness = Witness(state, self._cells)
-        self._open: list[CapJudge | SpikeJudge] = []
+        self._open: list[OpenJudge] = []
+        self._closed: list[ClosedJudge] = []
         self._drifts: list[DriftJudge] = []
         self._latest_s = 0
         self._watermark_s = 0
@@ -54,7 +63,11 @@ class Panel:
         self.standings.keep_only({rule.id for rule in rules})
         hours = {rule.baseline_hours for rule in rules if isinstance(rule, DriftRule)}
         self.baselines = {h: self.baselines.get(h) or Baselines(h, self._cells) for h in sorted(hours)}
-        self._open = [self._open_judge(rule) for rule in rules if not isinstance(rule, DriftRule)]
+        court = Court(self._state, self._cells, self._witness, self.standings)
+        self._open = [OPEN_JUDGES[type(rule)](rule, court) for rule in rules if type(rule) in OPEN_JUDGES]
+        self._closed = [
+            CLOSED_JUDGES[type(rule)](rule, court) for rule in rules if type(rule) in CLOSED_JUDGES
+        ]
         self._drifts = [self._drift_judge(rule) for rule in rules if isinstance(rule, DriftRule)]
         self.move(latest_s, watermark_s)
 
@@ -63,6 +76,8 @@ class Panel:
         self._latest_s, self._watermark_s = latest_s, watermark_s
         for judge in self._open:
             judge.advance(latest_s)
+        for slow in self._closed:
+            slow.advance(watermark_s)
         for drift in self._drifts:
             drift.advance(watermark_s)
 
@@ -78,10 +93,13 @@ class Panel:
             elif closed or axis in touched:
                 judge.judge(touched.get(axis, NOTHING), self._latest_s, now_ms)
         self.fresh = False
-        if closed and self._drifts:
+        if closed:
             self._judge_closed(before_s, now_ms)
 
     def _judge_closed(self, before_s: int, now_ms: int) -> None:
+        for judge in self._closed:
+            if self.judged_s // judge.interval_s > before_s // judge.interval_s:
+                judge.judge(self.judged_s, now_ms)
         for baselines in self.baselines.values():
             baselines.refresh(self._watermark_s)
         shared: SharedScores = {}
@@ -89,10 +107,6 @@ class Panel:
             interval_s = drift.rule.evaluation_interval_seconds
             if self.judged_s // interval_s > before_s // interval_s:
                 drift.judge(self._cells.pairs(drift.rule.axis), shared, self.judged_s, now_ms)
-
-    def _open_judge(self, rule: CapRule | SpikeRule) -> CapJudge | SpikeJudge:
-        make = CapJudge if isinstance(rule, CapRule) else SpikeJudge
-        return make(rule, self._state, self._witness, self.standings)  # type: ignore[arg-type]
 
     def _drift_judge(self, rule: DriftRule) -> DriftJudge:
         baselines = self.baselines[rule.baseline_hours]

@@ -8,23 +8,23 @@ from functools import partial
 import numpy as np
 
 from tokenfuse.contracts.ruleset import SpikeRule
-from tokenfuse.decide.evidence import COST, Witness
-from tokenfuse.decide.standings import Finding, Standings
+from tokenfuse.decide.evidence import COST
+from tokenfuse.decide.judge import Court
+from tokenfuse.decide.standings import Finding
 from tokenfuse.detect.spike import SpikeScore, spike_of_total
 from tokenfuse.windows.granularity import PANE_SECONDS_OF
 from tokenfuse.windows.pane import Ids
-from tokenfuse.windows.state import WindowState
 
 
 class SpikeJudge:
     """One spike rule on one deltas partition. Within a pane spend only grows, so the open pane is judged as it is."""
 
-    def __init__(self, rule: SpikeRule, state: WindowState, witness: Witness, standings: Standings) -> None:
+    def __init__(self, rule: SpikeRule, court: Court) -> None:
         """Bind a rule to the windows that it reads."""
         self.rule = rule
-        self._table = state.tables[rule.axis]
-        self._witness = witness
-        self._standings = standings
+        self._table = court.state.tables[rule.axis]
+        self._witness = court.witness
+        self._standings = court.standings
         self._size = PANE_SECONDS_OF[rule.pane]
         self._panes = min(rule.history_panes, self._table.kind.panes[rule.pane])
         self._history = self._table.rolling(rule.pane, self._panes * self._size, COST, behind=1)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from tokenfuse.rules.errors import Problem
+from tokenfuse.rules.schema import KINDS
 from tokenfuse.rules.source import Source
 
 
@@ -37,7 +38,7 @@ def _sentence(error: ErrorDetails, fields: Mapping[str, str]) -> str:
         case "extra_forbidden":
             return f"unknown field {name}: {_nearest(name, fields)}"
         case "union_tag_not_found":
-            return "kind is missing: one of cap, budget, spike, drift"
+            return f"kind is missing: one of {', '.join(KINDS)}"
         case "union_tag_invalid":
             return f"kind: expected {context['expected_tags']}, got {context['tag']!r}"
         case "literal_error":

@@ -8,8 +8,10 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from tokenfuse.rules.kinds.base import RuleSpec
+from tokenfuse.rules.kinds.cap import CapSpec
+from tokenfuse.rules.kinds.spike import SpikeSpec
 from tokenfuse.rules.loader import TEST_SUFFIX, LoadedFile
-from tokenfuse.rules.schema import AnySpec, BudgetSpec, CapSpec, SpikeSpec
 
 
 class Code(StrEnum):
@@ -63,13 +65,7 @@ def _lint_rules(file: LoadedFile) -> Iterator[LintIssue]:
                 yield LintIssue(file.source.path, file.line(index, field), code, severity, spec.id, text)
 
 
-def _pages(spec: AnySpec) -> bool:
-    if isinstance(spec, BudgetSpec):
-        return any(notify.severity == "page" for notify in spec.notify_at)
-    return spec.severity == "page"
-
-
-_Check = tuple[Code, LintSeverity, str, Callable[[AnySpec], bool], str]
+_Check = tuple[Code, LintSeverity, str, Callable[[RuleSpec], bool], str]
 _CHECKS: Final[tuple[_Check, ...]] = (
     (
         Code.ENFORCE_WITHOUT_RESPONSE, "error", "mode", lambda s: s.mode == "enforce" and s.response is None,
@@ -80,7 +76,7 @@ _CHECKS: Final[tuple[_Check, ...]] = (
         "the response is never used in mode warn: use shadow to see what it would do, enforce to do it",
     ),
     (
-        Code.SANDBOX_PAGES, "error", "maturity", lambda s: s.maturity == "sandbox" and _pages(s),
+        Code.SANDBOX_PAGES, "error", "maturity", lambda s: s.maturity == "sandbox" and s.wakes,
         "a sandbox rule wakes people up: use severity ticket or info until it is incubating",
     ),
     (
@@ -89,7 +85,7 @@ _CHECKS: Final[tuple[_Check, ...]] = (
     ),
     (
         Code.PAGE_WITHOUT_RUNBOOK, "error", "id",
-        lambda s: s.runbook is None and _pages(s) and not isinstance(s, CapSpec),
+        lambda s: s.runbook is None and s.wakes and not isinstance(s, CapSpec),
         "whoever is woken up needs steps: add runbook",
     ),
     (

@@ -13,7 +13,6 @@ from pydantic import ValidationError
 
 from tokenfuse.contracts.ruleset import AnyRule, RuleSet, encode_ruleset
 from tokenfuse.rules import schema
-from tokenfuse.rules.compile import compile_rule
 from tokenfuse.rules.errors import Problem, RuleFileError
 from tokenfuse.rules.explain import problems
 from tokenfuse.rules.source import Source, read_source
@@ -21,10 +20,6 @@ from tokenfuse.rules.tables import parse_zone, zone_column
 from tokenfuse.windows.reach import out_of_reach
 
 TEST_SUFFIX: Final = "_test.yaml"
-_MODELS: Final = (
-    schema.CapSpec, schema.BudgetSpec, schema.SpikeSpec, schema.DriftSpec, schema.ResponseSpec, schema.Notify,
-    schema.Table, schema.SettingsSpec, schema.RuleFile,
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +74,7 @@ def read_file(root: Path, path: Path) -> LoadedFile:
     try:
         return LoadedFile(root, source, schema.RuleFile.model_validate(source.data))
     except ValidationError as error:
-        raise RuleFileError(problems(error, source, _MODELS)) from error
+        raise RuleFileError(problems(error, source, schema.MODELS)) from error
 
 
 def compile_files(files: Iterable[LoadedFile]) -> RuleSet:
@@ -145,7 +140,8 @@ def _compiled(files: list[LoadedFile], wrong: list[Problem]) -> Iterator[tuple[L
     for file in files:
         for index, spec in enumerate(file.file.rules):
             try:
-                yield from ((file, index, rule) for rule in list(compile_rule(spec, file.root)))
+                rules = [rule for axis in spec.axes for rule in spec.compiled(axis, file.root)]
+                yield from ((file, index, rule) for rule in rules)
             except RuleFileError as error:
                 wrong += error.problems
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from tokenfuse.rules.errors import Problem, RuleFileError
-from tokenfuse.rules.schema import Table
+from tokenfuse.rules.kinds.base import Table
 from tokenfuse.rules.units import parse_usd
 
 V = TypeVar("V")

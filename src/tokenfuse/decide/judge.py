@@ -1,0 +1,62 @@
+"""What a judge is: one rule on one deltas partition, and what it needs to judge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from tokenfuse.contracts.ruleset import AnyRule
+from tokenfuse.decide.cells import CellIndex
+from tokenfuse.decide.evidence import Witness
+from tokenfuse.decide.standings import Standings
+from tokenfuse.windows.pane import Ids
+from tokenfuse.windows.state import WindowState
+
+
+@dataclass(frozen=True)
+class Court:
+    """What all judges of one deltas partition share."""
+
+    state: WindowState
+    cells: CellIndex
+    witness: Witness
+    standings: Standings
+
+
+class OpenJudge(Protocol):
+    """Judges open panes, at every block that touched scopes of its axis, and while something stands."""
+
+    @property
+    def rule(self) -> AnyRule:
+        """The rule in force."""
+
+    def advance(self, latest_s: int) -> None:
+        """Let every window end with the pane of latest_s, the newest event time."""
+
+    def judge(self, ids: Ids, latest_s: int, now_ms: int) -> None:
+        """Judge some scopes: those touched, and those that stand."""
+
+
+class ClosedJudge(Protocol):
+    """Judges closed panes of all scopes of its axis.
+
+    Attributes:
+        interval_s: every so often of event time; a multiple of ten seconds.
+    """
+
+    interval_s: int
+
+    @property
+    def rule(self) -> AnyRule:
+        """The rule in force."""
+
+    def advance(self, watermark_s: int) -> None:
+        """Let every window end with the last pane that closed before watermark_s."""
+
+    def judge(self, watermark_s: int, now_ms: int) -> None:
+        """Judge every scope; watermark_s is a multiple of ten seconds."""
+
+
+MakeOpen = Callable[[Any, Court], OpenJudge]
+MakeClosed = Callable[[Any, Court], ClosedJudge]

@@ -1,0 +1,73 @@
+"""Drift: calls that changed against what is normal for the same cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from tokenfuse.contracts.axes import CELL_AXES
+from tokenfuse.contracts.ruleset import AnyRule, DriftRule, DriftSignal
+from tokenfuse.rules.kinds.base import BASELINE_HOURS_MAX, SevereSpec
+from tokenfuse.rules.units import Duration, Usd
+
+
+class DriftSpec(SevereSpec):
+    """A per-call quantity moved away from what is normal for the same cells."""
+
+    kind: Literal["drift"]
+    signal: DriftSignal = Field(description="prompt, output (tokens), cache, retry, tier (share of calls).")
+    windows: list[Duration] = Field(
+        description="How far back the recent side reaches; the largest score counts.",
+        min_length=1,
+        max_length=8,
+    )
+    z_min: float = Field(description="Score in standard deviations.", gt=0, le=100)
+    effect_min: float = Field(
+        description="Relative change (prompt, output) or change of share (others).", gt=0, le=100
+    )
+    baseline: Duration = Field(description="How far back the baseline reaches, in whole hours.")
+    baseline_hours_min: int = Field(
+        description="Hours with traffic that a cell needs before it is judged.", ge=1
+    )
+    calls_min: int = Field(description="Calls in the window below which the rule is silent.", ge=1)
+    floor_usd_per_day: Usd = Field(description="An excess below this is nobody's page.")
+    evaluation_interval: Duration = Field(description="Every so often of event time, 10s to 60s.")
+
+    @model_validator(mode="after")
+    def _fits_the_windows(self) -> DriftSpec:
+        if self.baseline % 3600 or not 3600 <= self.baseline <= BASELINE_HOURS_MAX * 3600:
+            raise ValueError(f"baseline: whole hours from 1h to {BASELINE_HOURS_MAX}h")
+        if any(w < 60 or w > 86_400 or w % 10 for w in self.windows) or self.windows != sorted(
+            set(self.windows)
+        ):
+            raise ValueError("windows: rising, each once, from 60s to 24h, whole multiples of 10s")
+        if not 10 <= self.evaluation_interval <= 60:
+            raise ValueError("evaluation_interval: from 10s to 60s")
+        if self.baseline_hours_min > self.baseline // 3600:
+            raise ValueError("baseline_hours_min: at most the hours of the baseline")
+        return self
+
+    @model_validator(mode="after")
+    def _has_cells(self) -> DriftSpec:
+        for axis in self.axes:
+            if axis not in CELL_AXES:
+                raise ValueError(
+                    f"axis {axis}: drift compares cells, so the axis is one of {', '.join(CELL_AXES)}"
+                )
+        if self.signal == "tier" and "model" in self.axes:
+            raise ValueError(
+                "axis model: tier mix moves between models; use tenant, feature or prompt_template"
+            )
+        return self
+
+    def compiled(self, axis: str, root: Path) -> Iterator[AnyRule]:  # noqa: ARG002 - reads no table
+        """One rule."""
+        yield DriftRule(
+            **self.common(axis), kind="drift", driver=self.signal, severity=self.severity, signal=self.signal,
+            windows_seconds=tuple(self.windows), z_min=float(self.z_min), effect_min=float(self.effect_min),
+            baseline_hours=self.baseline // 3600, baseline_hours_min=self.baseline_hours_min, calls_min=self.calls_min,
+            floor_nanousd_per_day=self.floor_usd_per_day, evaluation_interval_seconds=self.evaluation_interval,
+        )  # fmt: skip
