@@ -18,6 +18,7 @@ UV := .cache/uv-$(UV_VERSION)/bin/uv
 HELM := .cache/bin/helm-$(HELM_VERSION)
 SERVICE_READY := $(VENV)/.service-ready
 DEV_READY := $(VENV)/.dev-ready
+BENCH_READY := $(VENV)/.bench-ready
 
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 export UV_PYTHON_DOWNLOADS := never
@@ -65,8 +66,8 @@ helm-lint: $(HELM) ## helm lint --strict and helm template with every values fil
 compose-check: $(DEV_READY) ## the compose files against the compose specification
 	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose*.yml
 
-bench: $(DEV_READY) ## the benchmarks; figures go to standard output
-	@for file in $(wildcard benchmarks/bench_*.py); do echo "== $$file"; $(BIN)/python $$file; done
+bench: $(BENCH_READY) ## speed against peers on a real Kafka, docs/benchmarks.md; `make bench ARGS="--rows idle"` passes arguments on
+	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.speed $(ARGS)
 
 clean: ## remove what was built here; the next call installs again
 	rm -rf $(VENV) .cache dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
@@ -90,6 +91,13 @@ $(DEV_READY): pyproject.toml uv.lock $(UV)
 	@test -e $(BIN)/python || $(UV) venv --quiet --python "$(PYTHON)" $(VENV)
 	@$(UV) sync --locked --extra service
 	@touch $@ $(SERVICE_READY)
+	@rm -f $(BENCH_READY)
+
+# What is there stays: benchmarks need the peers besides.
+$(BENCH_READY): pyproject.toml uv.lock $(UV)
+	@test -e $(BIN)/python || $(UV) venv --quiet --python "$(PYTHON)" $(VENV)
+	@$(UV) sync --locked --extra service --group bench --no-default-groups --inexact
+	@touch $@
 
 $(HELM):
 	@command -v go >/dev/null || { echo "No Go toolchain: helm $(HELM_VERSION) is built from its module and needs \

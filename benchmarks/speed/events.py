@@ -27,7 +27,7 @@ MODELS: Final = (
     ("openai", "o3-mini"),
     ("mistral", "mistral-large-latest"),
     ("groq", "llama-3.3-70b-versatile"),
-    ("deepseek", "deepseek-reasoner"),
+    ("openai", "gpt-4.1"),
 )
 """Provider and model; the price of each is known."""
 

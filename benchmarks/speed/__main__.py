@@ -1,0 +1,110 @@
+"""`python -m benchmarks.speed`: measure rows of the speed table, and print and plot what was measured."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from benchmarks.speed import rows
+from benchmarks.speed.report import count, fill, table, whole
+from benchmarks.speed.results import Results
+from benchmarks.speed.row import Options, Row
+
+from tokenfuse.runtime.settings import Settings
+
+DOCS: Final = Path(__file__).resolve().parents[2] / "docs"
+RESULTS: Final = Path(__file__).resolve().parents[1] / "results"
+
+
+def main(arguments: list[str]) -> int:
+    """The command line; 1 where a row could not be measured."""
+    options = parser().parse_args(arguments)
+    results = Results(options.out)
+    if options.report:
+        report(results)
+        return 0
+    wanted = options.rows.split(",") if options.rows else [row.name for row in rows.ROWS]
+    if options.soak:
+        wanted = [rows.SOAK.name]
+    if unknown := set(wanted) - {row.name for row in rows.ALL}:
+        print(
+            f"no row {', '.join(sorted(unknown))}: there are {', '.join(row.name for row in rows.ALL)}",
+            file=sys.stderr,
+        )
+        return 2
+    chosen = Options(options.events, options.rounds, options.deltas_partitions, options.out)
+    deadline = time.monotonic() + 60 * options.minutes
+    failed = [
+        not run(row, chosen, results, deadline, fresh=options.fresh) for row in rows.ALL if row.name in wanted
+    ]
+    return int(any(failed))
+
+
+def parser() -> argparse.ArgumentParser:
+    """Of the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
+    parser.add_argument(
+        "--rows", help=f"names with commas between: {', '.join(row.name for row in rows.ROWS)}"
+    )
+    parser.add_argument(
+        "--soak",
+        action="store_true",
+        help="one batch of ten minutes of the soak, which is no other run's part",
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="that each row shall have; those measured before count"
+    )
+    parser.add_argument("--fresh", action="store_true", help="forget the rows' earlier rounds first")
+    parser.add_argument(
+        "--minutes", type=float, default=1e6, help="begin no round after this; the next call goes on"
+    )
+    parser.add_argument("--events", type=int, default=500_000, help="messages of the feed")
+    parser.add_argument(
+        "--deltas-partitions", type=int, default=Settings.model_fields["deltas_partitions"].default,
+        help="of the measured installations (default: that of the settings)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", type=Path, default=RESULTS, help="where the results are (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--report", action="store_true", help="measure nothing: write tables and plot into docs/"
+    )
+    return parser
+
+
+def run(row: Row, options: Options, results: Results, deadline: float, *, fresh: bool) -> bool:
+    """Measure a row until it has its rounds or time is over, and print it. False: it could not be measured."""
+    if fresh:
+        results.forget(row.name)
+    wanted = min(options.rounds, row.rounds_max)
+    print(f"{row.name}: {row.title}", flush=True)
+    measured = row.measure(options)
+    try:
+        while (have := len(results.rounds(row.name))) < wanted and time.monotonic() < deadline:
+            print(f" round {have + 1} of {wanted}", flush=True)
+            results.append(row.name, next(measured))
+    except (RuntimeError, OSError, AssertionError) as error:
+        print(f"  not measured: {error}", file=sys.stderr)
+        return False
+    finally:
+        getattr(measured, "close", lambda: None)()
+        if rounds := results.rounds(row.name):
+            print(f"\n{row.title}, {count(len(rounds))}\n{table(row.lines(rounds))}\n", flush=True)
+    return True
+
+
+def report(results: Results) -> None:
+    """Everything measured, on the terminal and in docs/."""
+    from benchmarks.speed.plot import plot
+
+    text = whole(rows.ALL, results)
+    print(text)
+    fill(DOCS / "benchmarks.md", "results", text)
+    plot(results, DOCS / "img" / "benchmarks.png")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
