@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import json
-import os
-import subprocess
-import sys
-import urllib.request
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from aiokafka import AIOKafkaProducer
-from tests.support.blocks import sums_of
+from tests.support.ingest_role import MEBIBYTE, global_totals, ingest, publish, read
 from tests.support.processes import wait_until
-from tests.support.topic_reader import read_topic
 
-from tokenfuse.contracts.axes import GLOBAL
-from tokenfuse.contracts.block import DeltaBlock, decode_block
-from tokenfuse.contracts.measures import MEASURES
-from tokenfuse.contracts.topics import DEADLETTER, DELTAS, EVENT_BYTES_MAX, EVENTS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+from tokenfuse.contracts.topics import DEADLETTER, EVENT_BYTES_MAX
 
 NOW = datetime.now(UTC)
 GOOD = {
@@ -33,7 +18,6 @@ GOOD = {
     "input_tokens": 10, "output_tokens": 5, "cost_usd": "0.25",
 }  # fmt: skip
 GOOD_CALLS = 40
-MEBIBYTE = 1024 * 1024
 
 
 def event(**changes: Any) -> bytes:
@@ -71,98 +55,6 @@ BAD: list[tuple[str, bytes | None, str, str]] = [
     ("almost more than the source takes", event(labels={"x": "y" * (4 * MEBIBYTE - 800)}), "too_large", ""),
     ("a name of 900 kB", event(labels={"k" * 900_000: 1}), "wrong_type", ("labels." + "k" * 300)[:300]),
 ]  # fmt: skip
-
-
-@contextmanager
-def ingest(broker: Any, prefix: str, directory: Path) -> Iterator[Ingest]:
-    """One `tokenfuse run --role ingest` as an operator would start it."""
-    running = Ingest(broker.bootstrap_servers, prefix, directory)
-    try:
-        running.command("topics", "create")
-        running.start()
-        yield running
-    finally:
-        running.stop()
-
-
-class Ingest:
-    """The process, its log and its metrics."""
-
-    def __init__(self, bootstrap_servers: str, prefix: str, directory: Path) -> None:
-        self.bootstrap_servers, self.prefix, self._directory = bootstrap_servers, prefix, directory
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("TOKENFUSE_")}
-        self._environment = kept | {
-            "TOKENFUSE_BOOTSTRAP_SERVERS": bootstrap_servers, "TOKENFUSE_TOPIC_PREFIX": prefix,
-            "TOKENFUSE_STATE_DIR": str(directory / "state"), "TOKENFUSE_SOURCE_PARTITIONS": "1",
-            "TOKENFUSE_DELTAS_PARTITIONS": "2", "TOKENFUSE_SLICE_MS": "50", "TOKENFUSE_INSTANCE_ID": prefix,
-        }  # fmt: skip
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def command(self, *arguments: str) -> None:
-        subprocess.run(
-            self._command(*arguments), env=self._environment, check=True, capture_output=True, timeout=60
-        )
-
-    def start(self) -> None:
-        with (self._directory / "ingest.log").open("ab") as log:
-            command = self._command("run", "--role", "ingest")
-            self._process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log)
-        wait_until(lambda: self._get("readyz") == "ok\n", "ingest is ready", 60)
-
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(30)
-
-    @property
-    def alive(self) -> bool:
-        return self._process is not None and self._process.poll() is None
-
-    def logged(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in (self._directory / "ingest.log").read_text().splitlines()]
-
-    def metric(self, name: str) -> float:
-        """One sample by its name with labels; 0 where there is none yet."""
-        lines = [line.rpartition(" ") for line in self._get("metrics").splitlines()]
-        return sum(float(value) for sample, _, value in lines if sample == name)
-
-    def _get(self, path: str) -> str:
-        try:
-            where = json.loads((self._directory / "state" / f"{self.prefix}ingest.json").read_text())
-            with urllib.request.urlopen(f"http://127.0.0.1:{where['port']}/{path}", timeout=5) as answer:
-                return str(answer.read().decode())
-        except (OSError, ValueError):
-            return ""
-
-    @staticmethod
-    def _command(*arguments: str) -> list[str]:
-        return [sys.executable, "-m", "tokenfuse.cli.main", *arguments]
-
-
-def publish(running: Ingest, values: list[bytes | None], **options: Any) -> None:
-    asyncio.run(_publish(running, values, options))
-
-
-async def _publish(running: Ingest, values: list[bytes | None], options: dict[str, Any]) -> None:
-    producer = AIOKafkaProducer(
-        bootstrap_servers=running.bootstrap_servers, max_request_size=64 * MEBIBYTE, **options
-    )
-    async with producer:
-        for value in values:
-            await producer.send_and_wait(running.prefix + EVENTS, value, key=b"acme", partition=0)
-
-
-def read(running: Ingest, topic: str) -> list[Any]:
-    records = asyncio.run(read_topic(running.bootstrap_servers, running.prefix + topic))
-    return [record for partition in records.values() for record in partition]
-
-
-def global_totals(running: Ingest) -> dict[str, int]:
-    """Sums over everything that was counted."""
-    values = [record.value for record in read(running, DELTAS)]
-    blocks = [value for value in values if isinstance(decode_block(value), DeltaBlock)]
-    rows = [sums for (axis, _, _), sums in sums_of(blocks).items() if axis == GLOBAL]
-    return {name: sum(row[place] for row in rows) for place, name in enumerate(MEASURES)}
 
 
 def test_each_bad_event_is_a_dead_letter_and_the_good_ones_between_are_counted(

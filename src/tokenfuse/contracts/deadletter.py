@@ -33,6 +33,8 @@ class Reason(StrEnum):
     UNSUPPORTED_CLOUDEVENT = "unsupported_cloudevent"
     ORIGINAL_UNKNOWN = "original_unknown"
     MISSING_ATTRIBUTION = "missing_attribution"
+    BATCH_TOO_LARGE = "batch_too_large"
+    BATCH_UNREADABLE = "batch_unreadable"
     INTERNAL_ERROR = "internal_error"
 
 

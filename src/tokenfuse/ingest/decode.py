@@ -19,6 +19,7 @@ from tokenfuse.ingest.fault import DeadLetterFault, RefusedError
 from tokenfuse.ingest.formats.build import canonical_event
 from tokenfuse.ingest.formats.registry import FORMATS
 from tokenfuse.ingest.normalise import Normaliser
+from tokenfuse.ingest.record import BATCH_REFUSED_HEADER
 from tokenfuse.pricing.book import PriceBook
 
 Headers = Sequence[tuple[str, bytes]]
@@ -75,12 +76,23 @@ def to_events(value: bytes | None, headers: Headers) -> list[CostEvent]:
     """
     if not value:
         raise RefusedError(Reason.EMPTY, "", "no bytes; a tombstone has no meaning on this topic")
+    if headers:
+        _refuse_batch(headers)
     if len(value) > EVENT_BYTES_MAX:
         raise RefusedError(Reason.TOO_LARGE, "", f"over {EVENT_BYTES_MAX} bytes, the most that is taken")
     try:
         return [_canonical(value, headers)]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, NotCanonicalError):
         return _other(value, headers)
+
+
+def _refuse_batch(headers: Headers) -> None:
+    """A record that stands for a whole batch, which could not be read."""
+    for name, value in headers:
+        if name == BATCH_REFUSED_HEADER:
+            reason, _, detail = value.decode(errors="backslashreplace").partition(": ")
+            if reason in {Reason.BATCH_TOO_LARGE, Reason.BATCH_UNREADABLE}:
+                raise RefusedError(Reason(reason), "", detail)
 
 
 class NotCanonicalError(Exception):

@@ -10,6 +10,9 @@ MODE_HEADER: Final = "tokenfuse-mode"
 HISTORY: Final = b"history"
 """Value of `MODE_HEADER` on records that teach baselines and raise no alert (`publish --history`)."""
 
+BATCH_REFUSED_HEADER: Final = "tokenfuse-batch-refused"
+"""On a record that stands for a batch that cannot be read: `<reason>: <detail>`."""
+
 
 class Record(Struct, frozen=True, gc=False):
     """One message of the source topic, or one line of a file.

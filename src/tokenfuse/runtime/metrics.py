@@ -10,6 +10,9 @@ DEAD_LETTERS_TOTAL = Counter("tokenfuse_dead_letters_total", "Records refused, b
 UNPRICED_TOTAL = Counter(
     "tokenfuse_unpriced_total", "Calls whose model has no known price; estimated, never 0."
 )
+HEADER_NAMES_MENDED_TOTAL = Counter(
+    "tokenfuse_header_names_mended_total", "Records taken although a header name is not UTF-8."
+)
 SLICE_SECONDS = Histogram("tokenfuse_slice_seconds", "From the cut of a slice to the acks of its blocks.")
 INGEST_LAG_RECORDS = Gauge("tokenfuse_ingest_lag_records", "Source records not yet cut.", ["partition"])
 FENCED_TOTAL = Counter("tokenfuse_fenced_total", "Leases lost: every slice in hand was dropped.")

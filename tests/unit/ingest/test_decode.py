@@ -158,8 +158,14 @@ def test_what_cannot_be_counted_has_a_reason_a_path_and_a_sentence(value, reason
 
 
 def test_reasons_of_the_decoder_are_all_reached():
-    """The others: original_unknown (de-duplication), missing_attribution (vendor formats), internal_error (below)."""
-    elsewhere = {Reason.ORIGINAL_UNKNOWN, Reason.MISSING_ATTRIBUTION, Reason.INTERNAL_ERROR}
+    """The others: original_unknown (de-duplication), missing_attribution (vendor formats), internal_error (below), batch_* (test_batches)."""
+    elsewhere = {
+        Reason.BATCH_TOO_LARGE,
+        Reason.BATCH_UNREADABLE,
+        Reason.ORIGINAL_UNKNOWN,
+        Reason.MISSING_ATTRIBUTION,
+        Reason.INTERNAL_ERROR,
+    }
     assert {reason for _, reason, _ in REFUSED} == set(Reason) - elsewhere
 
 

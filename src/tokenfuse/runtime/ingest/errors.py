@@ -8,6 +8,7 @@ IngestError
 ├── UnreadableIdsError        ids written by such a release
 ├── OffsetBackwardsError      a record behind what is held: a fault of this program
 ├── PartitionCountError       a topic has not the partitions that settings say
+├── CodecMissingError         the source topic is compressed by a codec whose library is not installed
 └── BrokerSilentError         a read of known records got none of them in time
 """
 
@@ -76,3 +77,13 @@ class PartitionCountError(IngestError):
 
 class BrokerSilentError(IngestError):
     """The broker does not deliver records that it says it has."""
+
+
+class CodecMissingError(IngestError):
+    """A batch is compressed by a codec whose library is not installed."""
+
+    def __init__(self, codec: str) -> None:
+        super().__init__(
+            f"the source topic has batches compressed with {codec}, and the package `cramjam` is not installed here: "
+            f"install it, or let producers use gzip or zstd. Nothing is lost: ingest goes on where it stood"
+        )

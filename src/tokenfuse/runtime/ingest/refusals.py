@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from tokenfuse.contracts.deadletter import Reason
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tokenfuse.contracts.deadletter import DeadLetter
 
 SAY_SECONDS: Final = 60.0
+OF_BATCHES: Final = frozenset({Reason.BATCH_TOO_LARGE, Reason.BATCH_UNREADABLE})
+"""Each stands for many events, so each is said."""
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +37,15 @@ class Refusals:
             now_seconds: on any clock that does not jump.
         """
         self._records += records
+        for letter in letters:
+            if letter.reason in OF_BATCHES:
+                log.error(
+                    "a whole batch is not counted, it is kept as one dead letter: publish its events again, "
+                    "in smaller batches",
+                    reason=letter.reason.value,
+                    detail=letter.detail,
+                    partition=letter.source,
+                )
         self._reasons.update(letter.reason.value for letter in letters)
         if not letters or now_seconds - self._said_at < SAY_SECONDS:
             return
