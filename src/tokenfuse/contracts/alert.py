@@ -53,6 +53,7 @@ class Alert(Struct, frozen=True, kw_only=True):
         inhibited_by: fingerprint of the alert that explains this one; notifiers skip it.
         silenced_until: a person asked not to be told before then; notifiers skip it.
         switch_refused: why a rule that acts has no switch engaged.
+        exhausted_at: when the budget will be gone at the present pace (burn_rate).
     """
 
     fingerprint: str
@@ -81,6 +82,7 @@ class Alert(Struct, frozen=True, kw_only=True):
     acked_by: str | None = None
     silenced_until: str | None = None
     switch_refused: SwitchRefusal | None = None
+    exhausted_at: str | None = None
 
 
 _encoder = msgspec.json.Encoder()

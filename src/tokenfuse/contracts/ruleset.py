@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from tokenfuse.contracts.rulekinds.base import Maturity, Response, Rule, RuleMode
+from tokenfuse.contracts.rulekinds.burn_rate import BurnRateRule
 from tokenfuse.contracts.rulekinds.cap import ROLLING, CapRule
 from tokenfuse.contracts.rulekinds.drift import DriftRule, DriftSignal
 from tokenfuse.contracts.rulekinds.spike import SpikeRule
@@ -18,6 +19,7 @@ from tokenfuse.contracts.rulekinds.spike import SpikeRule
 __all__ = [
     "ROLLING",
     "AnyRule",
+    "BurnRateRule",
     "CapRule",
     "DriftRule",
     "DriftSignal",
@@ -31,7 +33,7 @@ __all__ = [
     "encode_ruleset",
 ]
 
-AnyRule = CapRule | SpikeRule | DriftRule
+AnyRule = CapRule | SpikeRule | DriftRule | BurnRateRule
 
 
 class RuleSet(Struct, frozen=True, kw_only=True):

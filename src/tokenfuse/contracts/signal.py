@@ -65,6 +65,7 @@ class Verdict(Struct, frozen=True, kw_only=True, tag="verdict"):
     contributors: tuple[Contributor, ...] = ()
     examples: tuple[str, ...] = ()
     until_ms: int | None = None  # end of a calendar window: the latest moment a switch may stand
+    exhausted_ms: int | None = None  # when a budget will be gone, or when it was found gone
 
 
 class Clock(Struct, frozen=True, kw_only=True, tag="clock"):

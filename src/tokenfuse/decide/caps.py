@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
 from functools import partial
 from typing import Final
 
@@ -12,8 +11,9 @@ import numpy.typing as npt
 from tokenfuse.contracts.ruleset import ROLLING, CapRule
 from tokenfuse.decide.evidence import COST
 from tokenfuse.decide.judge import Court
+from tokenfuse.decide.limits import Limits
 from tokenfuse.decide.standings import Finding
-from tokenfuse.detect.cap import NO_LIMIT, breached
+from tokenfuse.detect.cap import breached
 from tokenfuse.windows.calendar import period_end_s, period_starts
 from tokenfuse.windows.granularity import PANE_SECONDS_OF, finest_for
 from tokenfuse.windows.pane import Ids
@@ -31,8 +31,7 @@ class CapJudge:
         self._table = court.state.tables[rule.axis]
         self._witness = court.witness
         self._standings = court.standings
-        self._limits = np.empty(0, np.int64)
-        self._limits_of: list[str | None] = []
+        self._limits = Limits(rule.match, rule.limit_nanousd, rule.limits)
         self._rolling_s = ROLLING.get(rule.window)
         if self._rolling_s is not None:
             self._granularity = finest_for(self._table.kind, self._rolling_s)
@@ -51,7 +50,7 @@ class CapJudge:
         ids = np.union1d(ids, standing).astype(np.int32)
         if not len(ids):
             return
-        limits, spend = self._limits_for(ids), self._spend(ids, latest_s)
+        limits, spend = self._limits.of(self._table.scopes, ids), self._spend(ids, latest_s)
         over = breached(spend, limits)
         for i in np.flatnonzero(over).tolist():
             self._found(int(ids[i]), int(spend[i]), int(limits[i]), latest_s, now_ms)
@@ -104,21 +103,3 @@ class CapJudge:
         zone = self._table.zones.of(scope)
         start = int(period_starts(self.rule.window, zone, np.array([latest_s]))[0])
         return start, period_end_s(self.rule.window, zone, start)
-
-    def _limits_for(self, ids: Ids) -> npt.NDArray[np.int64]:
-        """Limits of scopes, looked up once per scope; an id may have passed to another value."""
-        values = self._table.scopes.values
-        if len(self._limits_of) < len(values):
-            more = len(values) - len(self._limits_of)
-            self._limits_of.extend([None] * more)
-            self._limits = np.concatenate([self._limits, np.full(more, NO_LIMIT, np.int64)])
-        for i in ids.tolist():
-            if self._limits_of[i] is not values[i]:
-                self._limits_of[i], self._limits[i] = values[i], self._limit(values[i])
-        return self._limits[ids]
-
-    def _limit(self, value: str | None) -> int:
-        if value is None or not fnmatchcase(value, self.rule.match):
-            return NO_LIMIT
-        limit = self.rule.limits.get(value, self.rule.limit_nanousd)
-        return NO_LIMIT if limit is None else limit

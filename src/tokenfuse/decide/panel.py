@@ -10,7 +10,8 @@ from typing import Final
 
 import numpy as np
 
-from tokenfuse.contracts.ruleset import CapRule, DriftRule, Rule, RuleSet, SpikeRule
+from tokenfuse.contracts.ruleset import BurnRateRule, CapRule, DriftRule, Rule, RuleSet, SpikeRule
+from tokenfuse.decide.burn_rates import BurnRateJudge
 from tokenfuse.decide.caps import CapJudge
 from tokenfuse.decide.cells import CellIndex
 from tokenfuse.decide.drifts import Baselines, DriftJudge, SharedScores
@@ -25,7 +26,11 @@ NOTHING: Final = np.empty(0, np.int32)
 STEP_S: Final = 10
 """Standing verdicts are judged again, and drift at most this often, at every so many seconds of event time."""
 
-OPEN_JUDGES: Final[dict[type[Rule], MakeOpen]] = {CapRule: CapJudge, SpikeRule: SpikeJudge}
+OPEN_JUDGES: Final[dict[type[Rule], MakeOpen]] = {
+    CapRule: CapJudge,
+    SpikeRule: SpikeJudge,
+    BurnRateRule: BurnRateJudge,
+}
 CLOSED_JUDGES: Final[dict[type[Rule], MakeClosed]] = {}
 
 
@@ -90,7 +95,7 @@ class Panel:
             axis = judge.rule.axis
             if self.fresh:
                 judge.judge(self._state.tables[axis].scopes.live(), self._latest_s, now_ms)
-            elif closed or axis in touched:
+            elif axis in touched or (closed and self.standings.of(judge.rule)):
                 judge.judge(touched.get(axis, NOTHING), self._latest_s, now_ms)
         self.fresh = False
         if closed:

@@ -45,6 +45,7 @@ class Finding:
     per_hour_nanousd: Callable[[], int]
     evidence: Callable[[], Evidence]
     until_ms: int | None = None
+    exhausted_ms: int | None = None
 
 
 @dataclass
@@ -186,5 +187,6 @@ class Standings:
                 contributors=who,
                 examples=evidence.examples,
                 until_ms=finding.until_ms,
+                exhausted_ms=finding.exhausted_ms,
             )
         )

@@ -7,11 +7,12 @@ from typing import Annotated, Any, Final, get_args
 from pydantic import BaseModel, Field
 
 from tokenfuse.rules.kinds.base import ResponseSpec, Strict, Table
+from tokenfuse.rules.kinds.burn_rate import Burn, BurnRateSpec
 from tokenfuse.rules.kinds.cap import BudgetSpec, CapSpec, Notify
 from tokenfuse.rules.kinds.drift import DriftSpec
 from tokenfuse.rules.kinds.spike import SpikeSpec
 
-AnyKind = CapSpec | BudgetSpec | SpikeSpec | DriftSpec
+AnyKind = CapSpec | BudgetSpec | SpikeSpec | DriftSpec | BurnRateSpec
 AnySpec = Annotated[AnyKind, Field(discriminator="kind")]
 KINDS: Final = tuple(spec.model_fields["kind"].annotation.__args__[0] for spec in get_args(AnyKind))
 """What a rule's `kind` may be."""
@@ -46,6 +47,6 @@ def json_schema() -> dict[str, Any]:
 
 
 MODELS: Final[tuple[type[BaseModel], ...]] = (
-    *get_args(AnyKind), ResponseSpec, Notify, Table, SettingsSpec, RuleFile,
+    *get_args(AnyKind), ResponseSpec, Notify, Burn, Table, SettingsSpec, RuleFile,
 )  # fmt: skip
 """Whose fields an error message may explain."""

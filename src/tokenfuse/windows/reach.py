@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tokenfuse.contracts.ruleset import ROLLING, AnyRule, CapRule, SpikeRule
+from tokenfuse.contracts.ruleset import ROLLING, AnyRule, BurnRateRule, CapRule, DriftRule, SpikeRule
 from tokenfuse.windows.granularity import SERIES, finest_for, kind_of
 
 
@@ -14,13 +14,23 @@ def out_of_reach(rule: AnyRule) -> str | None:
         if kept < rule.history_panes_min:
             return f"axis {rule.axis} keeps {kept} panes of {rule.pane} behind the open one: use another pane"
         return None
-    if isinstance(rule, CapRule):
-        windows = [ROLLING[rule.window]] if rule.window in ROLLING else []
-    else:
-        windows, kind = list(rule.windows_seconds), SERIES  # drift looks at cells
-    for seconds in windows:
+    if isinstance(rule, DriftRule):
+        kind = SERIES  # drift looks at cells
+    for seconds in _windows(rule):
         try:
             finest_for(kind, seconds)
         except ValueError:
             return f"axis {rule.axis} keeps no panes that cover a window of {seconds} s: use a shorter one, or whole hours"
     return None
+
+
+def _windows(rule: AnyRule) -> tuple[int, ...]:
+    """Lengths of the rolling windows that a rule reads, seconds."""
+    match rule:
+        case CapRule():
+            return (ROLLING[rule.window],) if rule.window in ROLLING else ()
+        case BurnRateRule():
+            return rule.long_seconds, rule.short_seconds, *((rule.pace_seconds,) if rule.pace_seconds else ())
+        case DriftRule():
+            return rule.windows_seconds
+    return ()

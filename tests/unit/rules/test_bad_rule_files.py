@@ -9,13 +9,14 @@ import pytest
 
 from tokenfuse.rules.errors import RuleFileError
 from tokenfuse.rules.loader import load
+from tokenfuse.rules.schema import KINDS
 
 BAD = Path(__file__).parent / "bad"
 
 MESSAGES = {
     "unknown-field": "2: unknown field limt_usd: did you mean limit_usd?",
-    "unknown-kind": "2: kind: expected 'cap', 'budget', 'spike', 'drift', got 'capp'",
-    "missing-kind": "2: kind is missing: one of cap, budget, spike, drift",
+    "unknown-kind": f"2: kind: expected {', '.join(map(repr, KINDS))}, got 'capp'",
+    "missing-kind": f"2: kind is missing: one of {', '.join(KINDS)}",
     "missing-severity": "2: severity is missing: page, ticket or info.",
     "unknown-axis": "5: axis: 'tennant' is no axis: one of tenant, feature, model, prompt_template, user, run_id, global, ",
     "unknown-window": "6: window: '2h' is no window: day, month (calendar) or one of 1m, 5m, 10m, 30m, 1h, 6h, 24h, 7d, 30d",

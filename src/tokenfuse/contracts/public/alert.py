@@ -103,3 +103,5 @@ class Alert(PublicModel):
     """A person asked not to be told before then."""
     switch_refused: SwitchRefusal | None = None
     """Why a rule that acts has no switch engaged."""
+    exhausted_at: Time | None = None
+    """When the budget will be gone at the present pace, for kind `burn_rate`."""

@@ -23,6 +23,8 @@ VALUE_CHARS_MAX: Final = 60
 
 RATIO_MAX: Final = 1_000
 
+SOON_MS: Final = 60_000
+
 DRIVERS: Final = {
     "volume": "more calls", "prompt": "longer prompts", "output": "longer answers", "cache": "lost cache hits",
     "retry": "retries", "tier": "dearer models", "price": "price", "loop": "a loop", "context": "longer contexts",
@@ -114,7 +116,7 @@ def _fact(alert: AlertRecord) -> str:
     elif facts.kind == "burst":
         text = f"{name} is spending in a burst, {value} (limit {threshold})"
     elif facts.kind == "burn_rate":
-        text = f"{name} burns its budget at {value} the planned rate (limit {threshold})"
+        text = f"{name} burns its budget at {value} the planned rate (limit {threshold}){_exhausted(alert)}"
     elif facts.kind == "absence":
         text = f"{name} has sent nothing for {value}"
     elif facts.kind == "novelty":
@@ -123,6 +125,17 @@ def _fact(alert: AlertRecord) -> str:
         measure = QUANTITIES.get(evidence.driver, evidence.driver)
         text = f"{name}: {measure} is {value} (limit {threshold})"
     return _capital(f"{text} since {_time(alert.starts_ms, alert.at_ms)}")
+
+
+def _exhausted(alert: AlertRecord) -> str:
+    """When the budget is gone: the one number that says how soon to act."""
+    gone_ms = alert.evidence.exhausted_ms
+    if gone_ms is None:
+        return ""
+    left_ms = gone_ms - alert.evidence.at_ms
+    if left_ms < SOON_MS:
+        return ", which is exhausted"
+    return f", exhausted in {_duration(left_ms)} at {_time(gone_ms, alert.at_ms)},"
 
 
 def _money(alert: AlertRecord) -> str:

@@ -26,7 +26,7 @@ def transition(alert: AlertRecord, enforcement: Enforcement | None, seq: int) ->
         seq: offset of the signal that caused it.
     """
     evidence, facts = alert.evidence, alert.facts
-    silenced = alert.silenced_until_ms
+    silenced, exhausted = alert.silenced_until_ms, evidence.exhausted_ms
     return Alert(
         fingerprint=alert.fingerprint, seq=seq, rule=facts.rule, kind=facts.kind,
         driver=DRIVERS.get(evidence.driver, facts.driver), scope=parse_scope_key(alert.scope), state=alert.state,
@@ -38,6 +38,7 @@ def transition(alert: AlertRecord, enforcement: Enforcement | None, seq: int) ->
         runbook=facts.runbook, action=facts.response.action if facts.response else None,
         enforcement=enforcement, switch_refused=alert.switch_refused, inhibited_by=alert.inhibited_by,
         acked_by=alert.acked_by, silenced_until=None if silenced is None else to_rfc3339(silenced),
+        exhausted_at=None if exhausted is None else to_rfc3339(exhausted),
     )  # fmt: skip
 
 
