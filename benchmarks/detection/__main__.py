@@ -1,16 +1,25 @@
-"""`python -m benchmarks.detection --seeds 1,2 --out DIR`: simulates, replays, judges and prints the table."""
+"""`python -m benchmarks.detection --seeds 1,2`: simulates, replays, judges, and prints the table.
+
+Every step of a seed is kept in `--out` and not repeated: a run that was stopped goes on where it was.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import msgspec
+from benchmarks.detection import labels, table
 from benchmarks.detection.company import HELD_OUT_SEEDS
+from benchmarks.detection.judge import Judgement, judge
+from benchmarks.detection.replays import INPUTS, replay
 from benchmarks.detection.simulate import CALLS, simulate
 
 OUT: Final = Path("build/detection")
+PRODUCT: Final = "tokenfuse"
 
 
 def main(arguments: list[str]) -> int:
@@ -19,11 +28,50 @@ def main(arguments: list[str]) -> int:
     if any(seed >= HELD_OUT_SEEDS for seed in options.seeds) and not options.final:
         print(f"Seeds from {HELD_OUT_SEEDS} on are for the last report; say --final if this is it.")
         return 2
-    for seed in options.seeds:
-        directory = options.out / f"seed-{seed}"
-        if not (directory / "labels.json").exists():
-            simulate(seed, directory, options.events)
+    if not options.report:
+        for seed in options.seeds:
+            _judge_seed(seed, options)
+    _report(options)
     return 0
+
+
+def _judge_seed(seed: int, options: argparse.Namespace) -> None:
+    directory = options.out / f"seed-{seed}"
+    if not (directory / "labels.json").exists():
+        simulate(seed, directory, options.events)
+    for method in options.methods:
+        result = directory / f"judged-{method}.json"
+        if result.exists() or options.only_simulate:
+            continue
+        result.write_bytes(msgspec.json.encode(_judged(directory, method, options)))
+
+
+def _judged(directory: Path, method: str, options: argparse.Namespace) -> Judgement:
+    found = labels.read(directory / "labels.json")
+    names = [name for name in INPUTS if name != "null" or not options.no_null]
+    raised = {name: replay(directory, name, options.rules, directory / f"{method}-{name}") for name in names}
+    return judge(found, method, raised["run"], raised["counterfactual"], raised.get("null"))
+
+
+def _report(options: argparse.Namespace) -> None:
+    judgements = list(_results(options))
+    if not judgements:
+        print("Nothing is judged yet.")
+        return
+    print(table.table(judgements))
+    print()
+    print(table.by_kind(judgements))
+    if options.verbose:
+        for judgement in judgements:
+            print(msgspec.json.format(msgspec.json.encode(judgement)).decode())
+
+
+def _results(options: argparse.Namespace) -> Iterator[Judgement]:
+    for method in options.methods:
+        for seed in options.seeds:
+            result = options.out / f"seed-{seed}" / f"judged-{method}.json"
+            if result.exists():
+                yield msgspec.json.decode(result.read_bytes(), type=Judgement)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -31,6 +79,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=_numbers, default=[1, 2], help="e.g. 1,2,3")
     parser.add_argument("--events", type=int, default=CALLS, help="calls in 28 days, about")
     parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--rules", type=Path, default=Path("rules"), help="rules of `tokenfuse replay`")
+    parser.add_argument("--methods", type=lambda text: text.split(","), default=[PRODUCT])
+    parser.add_argument("--no-null", action="store_true", help="leave out the steady run")
+    parser.add_argument("--only-simulate", action="store_true", help="write events and labels, judge nothing")
+    parser.add_argument("--report", action="store_true", help="print what is judged already")
+    parser.add_argument("--verbose", action="store_true", help="every verdict as JSON")
     parser.add_argument("--final", action="store_true", help="allow the seeds nobody has looked at")
     return parser
 

@@ -29,7 +29,7 @@ MODELS: Final = (
     "claude-sonnet-4-5",
     "gpt-5",
     "claude-opus-4-5",
-    "deepseek-reasoner",
+    "o4-mini",
 )
 FRONTIER: Final = frozenset({"gpt-5", "claude-opus-4-5"})
 

@@ -18,6 +18,8 @@ from benchmarks.detection.harmless import Harmless
 from benchmarks.detection.incidents import Incident
 
 RUNS_MAX: Final = 300
+CALLS_MIN: Final = 5
+"""An incident in a scope that happened to rest is none."""
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -88,7 +90,11 @@ def build(
     delta[: len(base)] -= base["cost"]
     return Labels(
         company.seed,
-        tuple(_label(company, incident, base, run, delta) for incident in incidents),
+        tuple(
+            _label(company, incident, base, run, delta)
+            for incident in incidents
+            if (run["incident"] == incident.number).sum() >= CALLS_MIN
+        ),
         tuple(
             HarmlessLabel(
                 event.kind,

@@ -101,6 +101,8 @@ def _bursty(
 ) -> npt.NDArray[np.int64]:
     """Gamma-distributed gaps with each window's variation coefficient, scaled to the window."""
     some = np.flatnonzero(counts)
+    if not len(some):
+        return np.zeros(0, np.int64)
     gaps_of = counts[some] + 1
     gaps = rng.gamma(np.repeat(1 / np.maximum(cv[some], 0.1) ** 2, gaps_of)) + 1e-9
     ends = np.cumsum(gaps_of) - 1
@@ -149,7 +151,7 @@ def _set_lengths(calls: Calls, cell: Cell, rng: np.random.Generator, order: Orde
         hit = rng.random(n) < cell.hit + slow(rng, calls["time_ms"], order, 0.02, 0.03)
         prefix = np.minimum(cell.prefix_tokens, calls["input"]) // CACHE_BLOCK_TOKENS * CACHE_BLOCK_TOKENS
         calls["cached"] = np.where(hit, prefix, 0)
-    if MODELS[feature.usual] == "deepseek-reasoner":
+    if MODELS[feature.usual] == "o4-mini":
         calls["reasoning"] = np.where(calls["model"] == feature.usual, 0.6 * calls["output"], 0)
     calls["latency_ms"] = 300 + 18 * calls["output"] * rng.lognormal(0, 0.3, n)
 
