@@ -1,6 +1,6 @@
 """DECIDER: `tokenfuse.signals` in; alerts, kill switches and control blocks out. The decisions are in `decide.decider`.
 
-Beside it run the command forwarder, the rules poller and the switch repair, each until `stop`.
+Beside it run the command forwarder, the rules poller, the switch repair and the id watch, each until `stop`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from tokenfuse.contracts.topics import ALERTS, DECIDER_CHECKPOINT, DELTAS, KILLS
 from tokenfuse.decide.decider import DeciderCore, Outputs, Reason, SwitchChange
 from tokenfuse.runtime import metrics
 from tokenfuse.runtime.command_forwarder import CommandForwarder
+from tokenfuse.runtime.id_watch import IdWatch
 from tokenfuse.runtime.rules_poller import RulesPoller
 from tokenfuse.runtime.statelog.core import Output
 from tokenfuse.runtime.statelog.owner import Owner, StateLogSpec
@@ -56,6 +57,8 @@ async def run_decider(settings: Settings, stop: asyncio.Event, ready: Callable[[
             RulesPoller(settings, lambda: deciding(worker.owner)).run(stop), name="rules-poller"
         )
         group.create_task(SwitchRepair(settings, worker.owner).run(stop), name="switch-repair")
+        watch = IdWatch(settings, lambda: deciding(worker.owner) is not None)
+        group.create_task(watch.run(stop), name="id-watch")
 
 
 def deciding(owner: Owner) -> DeciderCore | None:

@@ -37,6 +37,12 @@ REFUSED_TOTAL = Counter("tokenfuse_refused_total", "Commands and switches refuse
 RULES_LAST_RELOAD_SUCCESSFUL = Gauge(
     "tokenfuse_rules_last_reload_successful", "1: the files on disk are in force."
 )
+CROSS_PARTITION_DUPLICATES_TOTAL = Counter(
+    "tokenfuse_cross_partition_duplicates_total",
+    "Sampled ids that were counted in two source partitions, by reason; times tokenfuse_id_sample_one_in.",
+    ["reason"],
+)
+ID_SAMPLE_ONE_IN = Gauge("tokenfuse_id_sample_one_in", "One id in so many is compared over all partitions.")
 
 # Notify
 NOTIFICATIONS_TOTAL = Counter("tokenfuse_notifications_total", "Notifications delivered.", ["integration"])
