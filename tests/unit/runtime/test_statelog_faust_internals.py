@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.errors import NodeNotReadyError
 from faust.app.base import App
 from faust.tables.base import Collection
 from faust.tables.manager import TableManager
@@ -25,6 +28,7 @@ from tokenfuse.runtime.settings import Settings
 from tokenfuse.runtime.statelog import faust_internals as internals
 from tokenfuse.runtime.statelog.app import build_app, input_topic
 from tokenfuse.runtime.statelog.owner import StateLogSpec
+from tokenfuse.runtime.statelog.watchdog import Pulse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +41,7 @@ SPEC = StateLogSpec("sums", "p.sums", "p.input", "p.checkpoint", 4, SumsFactory(
 def make_app(tmp_path: Path) -> Callable[..., Any]:
     def make(traits: Any = KAFKA, positions: Any = dict, **settings: Any) -> Any:
         values = {"bootstrap_servers": "a:1,b:2", "instance_id": "pod-0", "state_dir": tmp_path, **settings}
-        return build_app(Settings(**values), SPEC, traits, positions, lambda: None)
+        return build_app(Settings(**values), SPEC, traits, positions, lambda: None, Pulse(10))
 
     return make
 
@@ -245,6 +249,41 @@ async def test_a_static_member_that_the_group_forgot_ends_itself(
 
     assert len(calls) == lost
     assert coordinator.generation == -1
+
+
+async def test_an_accepted_heartbeat_renews_the_lease_from_when_it_was_asked() -> None:
+    class Beating:
+        accepts = True
+
+        async def _do_heartbeat(self) -> bool:
+            return self.accepts
+
+    coordinator, renewed = Beating(), []
+    internals.watch_heartbeats(coordinator, renewed.append)
+    before = time.monotonic()
+
+    assert await coordinator._do_heartbeat()
+    coordinator.accepts = False
+    assert not await coordinator._do_heartbeat()
+
+    assert len(renewed) == 1
+    assert before <= renewed[0] <= time.monotonic()
+    assert "success = await self._do_heartbeat()" in source(GroupCoordinator._heartbeat_routine)
+
+
+async def test_the_producer_asks_the_pulse_before_every_request(make_app: Callable[..., Any]) -> None:
+    app = make_app()
+    checks = []
+    app.producer_transport.pulse.check = lambda: checks.append(1)
+
+    client = app.producer._new_producer().client
+    with pytest.raises(NodeNotReadyError):
+        await client.send(7, None)
+
+    assert checks == [1]
+    # Nothing may be awaited between the check and the socket.
+    assert in_order(source(AIOKafkaClient.send), "await self.ready(", ".send(", "await future")
+    assert source(AIOKafkaClient.send).count("await ") == 2
 
 
 def test_aiokafka_still_rejoins_by_reset_generation_and_keeps_errors_for_a_fetch() -> None:

@@ -272,6 +272,33 @@ async def test_who_stood_still_too_long_ends_before_anything_leaves(shell: Shell
     assert exited.value.reason is ExitReason.SUSPENDED
 
 
+def test_a_stop_within_the_session_ends_the_process_if_the_last_heartbeat_was_before_it(shell: Shell) -> None:
+    """Heartbeats come every 3 s: a stop of 8 s may end 11 s after the last one, and another may own the partitions."""
+    now = 0.0
+    pulse = Pulse(10, lambda: now)
+    pulse.renewed(-2.5)
+    now = 8.0
+
+    with pytest.raises(ExitedError) as exited:
+        pulse.check()
+
+    assert exited.value.reason is ExitReason.SUSPENDED
+
+
+def test_a_silent_broker_and_a_short_stop_end_nothing(shell: Shell) -> None:
+    now = 0.0
+    pulse = Pulse(10, lambda: now)
+    pulse.renewed(-30)
+    now = 1.0  # the loop runs; the broker has not answered for half a minute
+    pulse.check()
+    pulse.renewed(0.5)
+    now = 8.0  # stopped, and back within the session
+    pulse.check()
+    pulse.released()
+    now = 9.9  # who owns nothing has nothing to lose
+    pulse.check()
+
+
 def dog(
     shell: Shell, progress: Any = lambda: 0, ends: dict[int, int] | None = None, error: Any = None
 ) -> Watchdog:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tokenfuse.runtime.broker.quirks import BrokerTraits
     from tokenfuse.runtime.settings import Settings
     from tokenfuse.runtime.statelog.owner import StateLogSpec
+    from tokenfuse.runtime.statelog.watchdog import Pulse
 
 
 def app_options(settings: Settings, spec: StateLogSpec, traits: BrokerTraits) -> dict[str, Any]:
@@ -68,11 +69,13 @@ def build_app(
     traits: BrokerTraits,
     positions: Callable[[], Mapping[int, int]],
     membership_lost: Callable[[], None],
+    pulse: Pulse,
 ) -> Any:
     """A Faust app, not started, without agent and table."""
     app = faust_internals.new_app(spec.group, **app_options(settings, spec, traits))
     app.finalize()
-    app.transport = faust_internals.ExactTransport(app, spec.input_topic, positions, membership_lost)
+    transport = faust_internals.ExactTransport(app, spec.input_topic, positions, membership_lost, pulse)
+    app.transport = app.producer_transport = transport
     patch_faust_highwaters(app)
     return app
 

@@ -5,14 +5,17 @@ Each function names the place it depends on; tests/unit/runtime/test_statelog_fa
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 import faust
-from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Producer, Transport
 from faust.types import TP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
+
+    from tokenfuse.runtime.statelog.watchdog import Pulse
 
 VERSIONS: Final = {"faust-streaming": "0.15.3", "mode-streaming": "0.7.", "aiokafka": "0.14."}
 """Distribution and the version, or its beginning, that this module was checked against."""
@@ -56,13 +59,54 @@ def watch_membership(coordinator: Any, lost: Callable[[], None]) -> None:
     coordinator.reset_generation = reset_generation
 
 
+def watch_heartbeats(coordinator: Any, renewed: Callable[[float], None]) -> None:
+    """Tell of every heartbeat that the group accepted, when it was asked (group_coordinator.py `_heartbeat_routine`)."""
+    beat = coordinator._do_heartbeat  # noqa: SLF001
+
+    async def do_heartbeat() -> bool:
+        asked_at = time.monotonic()
+        accepted: bool = await beat()
+        if accepted:
+            renewed(asked_at)
+        return accepted
+
+    coordinator._do_heartbeat = do_heartbeat  # noqa: SLF001
+
+
+def guard_requests(client: Any, check: Callable[[], None]) -> None:
+    """Call `check` right before each request of a client goes to its socket (aiokafka/client.py `send`).
+
+    What was handed to the producer may wait in its batches while the process stands still. `send` awaits `ready`, and
+    writes without another await.
+    """
+    ready = client.ready
+
+    async def checked(*args: Any, **kwargs: Any) -> bool:
+        is_ready: bool = await ready(*args, **kwargs)
+        check()
+        return is_ready
+
+    client.ready = checked
+
+
+class GuardedProducer(Producer):  # type: ignore[misc] # Faust is untyped
+    """Sends nothing any more when this process may have lost its place."""
+
+    def _new_producer(self, transactional_id: str | None = None) -> Any:
+        producer = super()._new_producer(transactional_id)
+        guard_requests(producer.client, self.transport.pulse.check)
+        return producer
+
+
 class ExactConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc] # Faust is untyped
     """Ends the process when the group no longer knows this member."""
 
     async def on_start(self) -> None:
         """Watch the coordinator as soon as there is one."""
         await super().on_start()
-        watch_membership(self._ensure_consumer()._coordinator, self.transport.membership_lost)  # noqa: SLF001
+        coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001
+        watch_membership(coordinator, self.transport.membership_lost)
+        watch_heartbeats(coordinator, self.transport.pulse.renewed)
 
 
 class ExactConsumer(Consumer):  # type: ignore[misc] # Faust is untyped
@@ -92,14 +136,16 @@ class ExactConsumer(Consumer):  # type: ignore[misc] # Faust is untyped
 
 
 class ExactTransport(Transport):  # type: ignore[misc] # Faust is untyped
-    """Makes `ExactConsumer`s.
+    """Makes `ExactConsumer`s and `GuardedProducer`s.
 
     Attributes:
         positions: next offset by input partition owned.
         membership_lost: called in the consumer's thread.
+        pulse: asked before every request of the producer, told of every heartbeat.
     """
 
     Consumer = ExactConsumer
+    Producer = GuardedProducer
 
     def __init__(
         self,
@@ -107,8 +153,10 @@ class ExactTransport(Transport):  # type: ignore[misc] # Faust is untyped
         input_topic: str,
         positions: Callable[[], Mapping[int, int]],
         membership_lost: Callable[[], None],
+        pulse: Pulse,
     ) -> None:
         super().__init__(app.conf.broker_consumer, app)
+        self.pulse = pulse
         self.input_topic = input_topic
         self.positions = positions
         self.membership_lost = membership_lost

@@ -93,6 +93,7 @@ class Owner:
     def assigned(self) -> None:
         """The group gave us partitions; their recovery begins."""
         self._assigned = True
+        self._pulse.renewed(time.monotonic())
 
     def revoked(self) -> None:
         """Drop everything: another process may own it in a moment, and what we keep would be a guess."""
@@ -100,6 +101,7 @@ class Owner:
         self.partitions = {}
         self._assigned = False
         self._generation = None
+        self._pulse.released()
         self.waiting_since = time.monotonic()
         self._ready(False)  # noqa: FBT003 - the caller's callback
 

@@ -83,7 +83,9 @@ class Worker:
         self.owner = Owner(spec, self._send, self._ack, self._pulse, ready)
         interval = settings.checkpoint_seconds
         self._checkpointer = Checkpointer(self.owner, self._send, self._ack, self._pulse, interval)
-        self._app = build_app(settings, spec, traits, self.owner.positions, self._membership_lost)
+        self._app = build_app(
+            settings, spec, traits, self.owner.positions, self._membership_lost, self._pulse
+        )
         self._table = internals.checkpoint_table(
             self._app, spec.checkpoint_topic, spec.partitions, self._on_recover
         )

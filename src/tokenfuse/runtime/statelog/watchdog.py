@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from tokenfuse.runtime.statelog.owner import Owner
 
 PULSE_SECONDS: Final = 0.5
+STANDSTILL_SECONDS: Final = 2.0
+"""A beat later than this is a process that was stopped, or starved; a loop under load is not so late."""
+
 CHECK_SECONDS: Final = 2.0
 RECOVERY_STALL_SECONDS: Final = 60.0
 CHECKPOINT_STALL_SECONDS: Final = 120.0
@@ -25,17 +28,31 @@ class Pulse:
 
     Who wakes up after that is a zombie until its heartbeat is refused. What it would write is right, being a function
     of the log, but old: in a compacted topic it would bury what the new owner wrote after it.
+
+    The broker counts from the last heartbeat that it got, so a stop that is shorter than the session may outlast it.
+    A broker that does not answer is no reason to end: while it is silent it makes nobody else the owner.
     """
 
     def __init__(self, limit_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._limit_seconds = limit_seconds
         self._clock = clock
         self._last = clock()
+        self._renewed: float | None = None
+
+    def renewed(self, asked_at: float) -> None:
+        """The group said at or after this time that its partitions are ours. Called in the consumer's thread, too."""
+        self._renewed = asked_at
+
+    def released(self) -> None:
+        """We own nothing that could be taken from us unnoticed."""
+        self._renewed = None
 
     def check(self) -> None:
-        """Ends the process if the last beat is too long ago: call it before anything leaves the process."""
-        stood_still = self._clock() - self._last
-        if stood_still > self._limit_seconds:
+        """Ends the process if it may have lost its place while it stood still: call it before anything leaves it."""
+        now, renewed = self._clock(), self._renewed
+        stood_still = now - self._last
+        lapsed = renewed is not None and now - renewed > self._limit_seconds
+        if stood_still > self._limit_seconds or (lapsed and stood_still > STANDSTILL_SECONDS):
             die(ExitReason.SUSPENDED, seconds=round(stood_still, 1), limit_seconds=self._limit_seconds)
 
     async def run(self) -> None:
