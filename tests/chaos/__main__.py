@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import logging
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -46,6 +47,7 @@ def main() -> int:
     if options.summary:
         return print_summary(options.summary)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # of a broker that is killed it says a lot
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # no worker outlives the run
     numbers = Numbers(**{name: getattr(options, name) for name in Numbers._fields})
     failed = 0
     for seed in range(options.seed, options.seed + options.batches):

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ctypes
 import os
 import signal
 import sys
@@ -29,6 +30,7 @@ from tokenfuse.runtime.statelog.checkpoint import Checkpointer
 from tokenfuse.runtime.statelog.owner import Owner
 from tokenfuse.runtime.statelog.partition import Partition
 
+PR_SET_PDEATHSIG = 1
 SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 
 
@@ -130,6 +132,7 @@ def main() -> None:
     parser.add_argument("--traps", type=Path, required=True)
     parser.add_argument("--break", dest="broken", choices=sorted(breakage.BREAKAGES))
     options = parser.parse_args()
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # Linux: whatever becomes of the harness
     traps = Traps(options.traps)
     trap_ingest(traps) if options.role == "ingest" else trap_state_log(traps)
     if options.broken:
