@@ -28,6 +28,9 @@ PAST_MS: Final = 3_600_000
 BURST_SECONDS: Final = 60
 """A bursting tenant spends for a quarter of this, then is silent, so that its one-minute cap is breached and cleared."""
 
+RUN_IDLE_MS: Final = 2 * 86_400_000
+"""A run without calls for so long is forgotten, once its totals are out."""
+
 MODELS: Final = ("gpt-4o", "gpt-4o-mini", "claude-sonnet-4-20250514")
 SHUFFLED: Final = 40
 
@@ -170,6 +173,9 @@ class Traffic:
             attempt=1 + (rng.random() < 0.03), status=rng.choices(("ok", "error"), (97, 3))[0],
             form=rng.choices(("canonical", "cloudevent", "litellm"), (8, 1, 1))[0],
         )  # fmt: skip
+        if axes["run_id"] and event.time_ms < now_ms - RUN_IDLE_MS:
+            # Runs that are idle when their calls come: their scopes are evicted, and made again by a correction.
+            event.axes["run_id"] = f"run-of-then-{self._number % 5}"
         return _as_litellm(event) if event.form == "litellm" else event
 
     def _tenant(self, at_s: float) -> str:
