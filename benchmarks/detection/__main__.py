@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from benchmarks.detection import labels, table
+from benchmarks.detection import labels, methods, table
 from benchmarks.detection.company import HELD_OUT_SEEDS
 from benchmarks.detection.judge import Judgement, judge
-from benchmarks.detection.replays import INPUTS, replay
 from benchmarks.detection.simulate import CALLS, simulate
 
 OUT: Final = Path("build/detection")
@@ -35,22 +34,25 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _judge_seed(seed: int, options: argparse.Namespace) -> None:
-    directory = options.out / f"seed-{seed}"
+def _judge_seed(number: int, options: argparse.Namespace) -> None:
+    directory = options.out / f"seed-{number}"
     if not (directory / "labels.json").exists():
-        simulate(seed, directory, options.events)
+        simulate(number, directory, options.events)
+    if options.only_simulate:
+        return
+    seed = methods.Seed(directory, labels.read(directory / "labels.json"))
     for method in options.methods:
         result = directory / f"judged-{method}.json"
-        if result.exists() or options.only_simulate:
-            continue
-        result.write_bytes(msgspec.json.encode(_judged(directory, method, options)))
+        if not result.exists():
+            result.write_bytes(msgspec.json.encode(_judged(seed, method, options)))
 
 
-def _judged(directory: Path, method: str, options: argparse.Namespace) -> Judgement:
-    found = labels.read(directory / "labels.json")
-    names = [name for name in INPUTS if name != "null" or not options.no_null]
-    raised = {name: replay(directory, name, options.rules, directory / f"{method}-{name}") for name in names}
-    return judge(found, method, raised["run"], raised["counterfactual"], raised.get("null"))
+def _judged(seed: methods.Seed, method: str, options: argparse.Namespace) -> Judgement:
+    if method in methods.BASELINES:
+        raised = methods.baseline(seed, method)
+    else:
+        raised = methods.product(seed, method, options.rules, null=not options.no_null)
+    return judge(seed.labels, method, raised["run"], raised["counterfactual"], raised.get("null"))
 
 
 def _report(options: argparse.Namespace) -> None:
@@ -80,7 +82,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--events", type=int, default=CALLS, help="calls in 28 days, about")
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--rules", type=Path, default=Path("rules"), help="rules of `tokenfuse replay`")
-    parser.add_argument("--methods", type=lambda text: text.split(","), default=[PRODUCT])
+    parser.add_argument(
+        "--methods",
+        type=lambda text: text.split(","),
+        default=[PRODUCT, *methods.BASELINES],
+        help="names of baselines; any other name is the product with --rules",
+    )
     parser.add_argument("--no-null", action="store_true", help="leave out the steady run")
     parser.add_argument("--only-simulate", action="store_true", help="write events and labels, judge nothing")
     parser.add_argument("--report", action="store_true", help="print what is judged already")

@@ -59,7 +59,7 @@ class Judgement(msgspec.Struct, frozen=True):
     """One method on one seed.
 
     Attributes:
-        false_pages, false_all: pages, pages and tickets, in the two judged weeks. null_all: in four steady weeks.
+        false_pages, false_all: pages, pages and tickets, in the two judged weeks. null_all: in the last two of four steady weeks.
         false_rules, false_harmless: the false ones by rule, and those of the counterfactual by harmless event.
         explained: alerts of the run with drivers that add up, with drivers that do not, without drivers.
         complete: alerts of the run with drivers, contributors and a sentence.

@@ -76,6 +76,8 @@ class Labels(msgspec.Struct, frozen=True):
     seed: int
     incidents: tuple[Label, ...]
     harmless: tuple[HarmlessLabel, ...]
+    wanted: int = 3_000_000
+    """Calls that were asked for: with the seed it gives the same simulation again."""
 
 
 def build(
@@ -84,6 +86,7 @@ def build(
     harmless: tuple[Harmless, ...],
     base: Calls,
     run: Calls,
+    wanted: int,
 ) -> Labels:
     """Labels of one seed; the first len(base) calls of the run are those of the counterfactual."""
     delta = run["cost"].copy()
@@ -104,6 +107,7 @@ def build(
             )
             for event in harmless
         ),
+        wanted,
     )
 
 

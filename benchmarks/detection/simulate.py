@@ -32,7 +32,7 @@ def simulate(seed: int, out: Path, calls: int = CALLS) -> None:
     out.mkdir(parents=True, exist_ok=True)
     company = companies.found(seed)
     base, run, found = both(company, calls)
-    null = normal(company, calls * NULL_SHARE, (), steady=True)
+    null = steady(company, calls)
     events.write(out / "learned.jsonl.zst", company, base[base["arrive_ms"] < JUDGED_MS])
     events.write(out / "run.jsonl.zst", company, run[run["arrive_ms"] >= JUDGED_MS])
     events.write(out / "counterfactual.jsonl.zst", company, base[base["arrive_ms"] >= JUDGED_MS])
@@ -40,13 +40,18 @@ def simulate(seed: int, out: Path, calls: int = CALLS) -> None:
     labels.write(out / "labels.json", found)
 
 
-def both(company: Company, calls: float) -> tuple[Calls, Calls, labels.Labels]:
+def both(company: Company, calls: int) -> tuple[Calls, Calls, labels.Labels]:
     """Counterfactual, run and labels. The run begins with the counterfactual's calls in their order."""
     events_ = harmless.plan(company)
     base = normal(company, calls, events_, steady=False)
     planned = incidents.plan(company, events_, _size(company, base))
     run = effects.apply(company, planned, base)
-    return base, run, labels.build(company, planned, events_, base, run)
+    return base, run, labels.build(company, planned, events_, base, run, calls)
+
+
+def steady(company: Company, calls: int) -> Calls:
+    """The null run: what the company would be if nothing ever changed."""
+    return normal(company, calls * NULL_SHARE, (), steady=True)
 
 
 def _size(company: Company, base: Calls) -> Size:
