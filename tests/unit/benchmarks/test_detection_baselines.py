@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from benchmarks.detection import baselines, company, panes, simulate
 from benchmarks.detection.panes import JUDGED_PANE, PANES, PANES_PER_HOUR, Scopes, end_ms
 
