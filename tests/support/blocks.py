@@ -47,7 +47,7 @@ def sums_of(blocks: list[bytes]) -> dict[Key, tuple[int, ...]]:
 
 
 def measures_of(call) -> tuple[int, ...]:
-    """The measures of one call, field by field as `contracts/measures.py` words them."""
+    """The measures of one call, field by field as `contracts/measures.py` words them; of calls without a parent run."""
     prompt, output = (round(256 * math.log2(1 + n)) for n in (call.input_tokens, call.output_tokens))
     known = call.latency_ms >= 0
     of = {
@@ -62,6 +62,8 @@ def measures_of(call) -> tuple[int, ...]:
         "tier_frontier": int(call.tier == 2), "tier_reasoning": int(call.tier == 3),
         "latency_ms": call.latency_ms if known else 0, "latency_calls": int(known),
         "prompt_log": prompt, "prompt_log_sq": prompt**2, "output_log": output, "output_log_sq": output**2,
+        "off_book_nanousd": call.off_book_nanousd, "runs": int(call.step == 1 and not call.retry), "children": 0,
+        "tool_sketch": 0,
     }  # fmt: skip
     return tuple(of[name] for name in MEASURES)
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from tokenfuse.contracts.formats import Readable
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Of delta blocks: grows when measures are appended, since an older agent would drop them."""
 
 TICK_FORMAT: Final = 1

@@ -33,6 +33,10 @@ MEASURES: Final = (
     "prompt_log_sq",  # sum of L * L, for the variance of the log length
     "output_log",
     "output_log_sq",
+    "off_book_nanousd",  # what producers' prices come to above our price book's; negative below
+    "runs",  # first calls of agent runs: step 1, first attempt
+    "children",  # first calls of sub-agents; on axis run_id counted at the parent
+    "tool_sketch",  # on axis run_id: which tool calls repeat (contracts.sketch); 0 on all others
 )
 
 MAXIMA: Final = ("depth", "step")

@@ -14,6 +14,7 @@ import numpy as np
 from tokenfuse.contracts.axes import AXES, CELL, CELL_AXES, GLOBAL
 from tokenfuse.contracts.block import AxisRows
 from tokenfuse.contracts.scope import output_partition, scope_key
+from tokenfuse.ingest.agents import with_parents
 from tokenfuse.ingest.columns import (
     TABLE_ENTRIES_MAX,
     Calls,
@@ -27,7 +28,7 @@ from tokenfuse.ingest.columns import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from tokenfuse.ingest.call import Call
 
@@ -99,14 +100,12 @@ class Aggregator:
         """The rows of each output partition, P tuples; a sign of -1 takes the call out again."""
         parts: list[list[AxisRows]] = [[] for _ in range(self.partitions)]
         if calls:
-            table = columns(
-                calls, np.ones(len(calls), np.int64) if signs is None else np.array(signs, np.int64)
-            )
-            for owner, rows in self._axes(calls, table):
+            signed = np.ones(len(calls), np.int64) if signs is None else np.array(signs, np.int64)
+            for owner, rows in self._axes(calls, columns(calls, signed), signed):
                 parts[owner].append(rows)
         return [tuple(part) for part in parts]
 
-    def _axes(self, calls: Sequence[Call], table: Calls) -> Iterator[tuple[int, AxisRows]]:
+    def _axes(self, calls: Sequence[Call], table: Calls, signs: Ints) -> Iterator[tuple[int, AxisRows]]:
         panes = len(table.panes_s)
         code, cells = factorise(map(_cell, calls), len(calls))
         names = list(cells)
@@ -116,18 +115,21 @@ class Aggregator:
         for place, axis in enumerate(CELL_AXES):
             value_of_cell, values = factorise((cell[place] for cell in names), len(names))
             yield from emit.scopes(self._scopes(axis, value_of_cell[cell_code], values, cell_rows, panes))
-        for axis, of_calls in self._call_axes(calls):
-            value, values = factorise(of_calls, len(calls))
-            yield from emit.scopes(self._scopes(axis, value, values, table.rows, panes), cells=True)
+        for axis, values_of, rows in self._call_axes(calls, table.rows, signs):
+            value, values = factorise(values_of, len(values_of))
+            yield from emit.scopes(self._scopes(axis, value, values, rows, panes), cells=True)
         yield from emit.cells(cell_code, cell_rows, [targets for _, targets in routes], self.partitions)
         everything = self._scopes(GLOBAL, np.zeros_like(cell_code), Codes({"": 0}), cell_rows, panes)
         yield from emit.scopes(everything)
 
-    def _call_axes(self, calls: Sequence[Call]) -> Iterator[tuple[str, Iterable[str | None]]]:
-        for axis in AXES[len(CELL_AXES) :]:
-            yield axis, map(attrgetter(axis), calls)
+    def _call_axes(
+        self, calls: Sequence[Call], rows: Rows, signs: Ints
+    ) -> Iterator[tuple[str, Sequence[str | None], Rows]]:
+        """Users, runs and further axes: the value of each row, and the rows."""
+        yield "user", [call.user for call in calls], rows
+        yield "run_id", *with_parents(calls, rows, signs)
         for place, axis in enumerate(self._further):
-            yield axis, [call.further[place] for call in calls]
+            yield axis, [call.further[place] for call in calls], rows
 
     def _scopes(self, axis: str, code: Ints, codes: Codes, rows: Rows, panes: int) -> Scopes | None:
         """Rows of one axis; calls without a value have no scope on it."""

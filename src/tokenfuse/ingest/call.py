@@ -12,6 +12,8 @@ class Call(Struct, frozen=True, gc=False):
         further: values of the further axes that settings name, in their order.
         replaces: what this revision says that it replaces, when it says so.
         tier: index into TIERS, or -1 where unknown. latency_ms: -1 where unknown. depth, step: 0 where unknown.
+        off_book_nanousd: what the producer's price comes to above the price book's; 0 where either does not say.
+        tool_sketch: of the call's tool signature (contracts.sketch); 0 without one.
     """
 
     id: str
@@ -41,3 +43,6 @@ class Call(Struct, frozen=True, gc=False):
     depth: int
     step: int
     replaces: Call | None = None
+    off_book_nanousd: int = 0
+    parent_run_id: str | None = None
+    tool_sketch: int = 0

@@ -26,7 +26,7 @@ TABLE_ENTRIES_MAX: Final = 200_000
 # Summed as they stand in the call.
 _PLAIN: Final = (
     "cost_nanousd", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens",
-    "context_tokens", "tool_calls",
+    "context_tokens", "tool_calls", "off_book_nanousd",
 )  # fmt: skip
 _FLAGS: Final = {
     "retry": "retries",
@@ -111,6 +111,8 @@ def columns(calls: Sequence[Call], signs: Ints) -> Calls:
     raw = np.fromiter(chain.from_iterable(map(_fields, calls)), np.int64, count * len(_FIELDS))
     field = dict(zip(_FIELDS, raw.reshape(count, len(_FIELDS)).T, strict=True))
     sums = _sums(field, count)
+    for i in np.flatnonzero(sums[:, INDEX["runs"]]).tolist():
+        sums[i, INDEX["children"]] = calls[i].parent_run_id is not None
     sums *= signs[:, None]
     maxima = np.stack([field[name] for name in MAXIMA], axis=1)
     maxima[signs < 0] = 0
@@ -135,6 +137,7 @@ def _sums(field: dict[str, Ints], count: int) -> Ints:
     sums[:, INDEX["cached_calls"]] = field["cache_read_tokens"] > 0
     for tier, name in enumerate(TIERS):
         sums[:, INDEX[f"tier_{name}"]] = field["tier"] == tier
+    sums[:, INDEX["runs"]] = (field["step"] == 1) & (field["retry"] == 0)
     known = field["latency_ms"] >= 0
     sums[:, INDEX["latency_ms"]] = np.where(known, field["latency_ms"], 0)
     sums[:, INDEX["latency_calls"]] = known

@@ -9,12 +9,14 @@ from tokenfuse.contracts.axes import VALUE_CHARS_MAX, bounded
 from tokenfuse.contracts.deadletter import Reason
 from tokenfuse.contracts.event import TIERS, CostEvent, Replaces
 from tokenfuse.contracts.money import NANOUSD_MAX
+from tokenfuse.contracts.sketch import sketch_of
 from tokenfuse.ingest.call import Call
 from tokenfuse.ingest.fault import RefusedError
 from tokenfuse.ingest.times import EARLIEST_MS, LATEST_MS, check_time, time_ms
 from tokenfuse.pricing.book import Entry, PriceBook
 
 LABEL: Final = "labels."
+SKETCHES_MAX: Final = 100_000
 TIER_INDEX: Final = {tier: index for index, tier in enumerate(TIERS)}
 
 Further = tuple[str | None, ...]
@@ -40,6 +42,30 @@ def further_getter(axes: Sequence[str]) -> Callable[[CostEvent | Replaces, Entry
         return tuple(values)
 
     return pick
+
+
+def _of_run(event: CostEvent | Replaces) -> tuple[str | None, int]:
+    """Parent run and tool sketch; what a correction replaces does not say them."""
+    if isinstance(event, Replaces):
+        return None, 0
+    parent, signature = event.parent_run_id, event.tool_signature
+    return (
+        parent if parent is None or len(parent) <= VALUE_CHARS_MAX else bounded(parent),
+        0 if signature is None else _sketches[signature],
+    )
+
+
+class _Sketches(dict[str, int]):
+    """Sketches by signature, remembered: hashing takes a microsecond."""
+
+    def __missing__(self, signature: str) -> int:
+        if len(self) >= SKETCHES_MAX:
+            self.clear()
+        sketch = self[signature] = sketch_of(signature)
+        return sketch
+
+
+_sketches: Final = _Sketches()
 
 
 class Normaliser:
@@ -131,4 +157,6 @@ class Normaliser:
             event.depth or 0,
             event.step or 0,
             replaces,
+            0 if event.cost_usd is None else self._book.off_book(event, entry, cost_nanousd),
+            *_of_run(event),
         )

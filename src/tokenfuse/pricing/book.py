@@ -97,14 +97,18 @@ class PriceBook:
             prices, unpriced = self._catalogue.fallback, True
         if not (event.input_tokens or event.output_tokens) and event.status in ("error", "blocked"):
             return 0, False
-        cost = prices.cost_nanousd(
-            event.input_tokens,
-            event.output_tokens,
-            event.cache_read_tokens,
-            event.cache_write_tokens,
-            event.reasoning_tokens,
-        )
-        return cost, unpriced
+        return _tokens_nanousd(prices, event), unpriced
+
+    def off_book(self, event: CostEvent | Replaces, entry: Entry, cost_nanousd: int) -> int:
+        """What a producer's cost comes to above ours, nano-dollars; 0 where the book does not know the price.
+
+        A cost of 0 is no price: free tiers, refunds and answers that were not billed.
+        """
+        if not cost_nanousd or event.response_cache_hit or (prices := entry.prices) is None:
+            return 0
+        if (event.input_tokens and not prices.has_input) or (event.output_tokens and not prices.has_output):
+            return 0
+        return cost_nanousd - _tokens_nanousd(prices, event)
 
     def _resolve(self, key: tuple[Any, ...], at_ms: int) -> Entry:
         minute_key = (*key, at_ms // MINUTE_MS)
@@ -169,6 +173,16 @@ class PriceBook:
 
             self._providers = providers
         return self._providers
+
+
+def _tokens_nanousd(prices: UnitPrices, event: CostEvent | Replaces) -> int:
+    return prices.cost_nanousd(
+        event.input_tokens,
+        event.output_tokens,
+        event.cache_read_tokens,
+        event.cache_write_tokens,
+        event.reasoning_tokens,
+    )
 
 
 def context(*, batch: bool, service_tier: str | None) -> dict[str, str]:

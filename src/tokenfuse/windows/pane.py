@@ -14,8 +14,8 @@ Ids = npt.NDArray[np.int32]
 Sums = npt.NDArray[np.int64]
 WIDTH = len(MEASURES)
 
-CHUNK: Final = 4096
-"""Scopes per checkpoint row: 205 bytes each are under a message's size even if nothing compresses."""
+CHUNK: Final = 3584
+"""Scopes per checkpoint row: 237 bytes each are under a message's size even if nothing compresses."""
 
 
 class Pane:
@@ -25,12 +25,13 @@ class Pane:
         count: scopes that have a row.
     """
 
-    __slots__ = ("_any_unsent", "_changed", "_ids", "_rows", "_slots", "_unsent", "count")
+    __slots__ = ("_any_unsent", "_changed", "_ids", "_recut", "_rows", "_slots", "_unsent", "count")
 
     def __init__(self) -> None:
         """Start with no scope."""
         self.count = 0
         self._any_unsent = False
+        self._recut = False
         self._changed = np.zeros(1, np.bool_)
         self._ids = np.empty(0, np.int32)
         self._rows = np.zeros((0, WIDTH), np.int64)
@@ -110,7 +111,10 @@ class Pane:
         self.add(ids, widened(rows, WIDTH))
         self._unsent[first : self.count] = unsent
         self._any_unsent = told or bool(unsent.any())
-        self._changed[:] = False
+        self._recut = (
+            self._recut or len(ids) > CHUNK
+        )  # an older release cut larger rows: write all of them anew
+        self._changed[:] = self._recut
 
     def _find(self, ids: Ids) -> npt.NDArray[np.int32]:
         inside = ids < len(self._slots)

@@ -60,6 +60,7 @@ def test_a_canonical_event_becomes_a_call_of_integers():
         user="u-1", run_id="r-1", further=("cc", "blue", "openai"), cost_nanousd=2, unpriced=False, input_tokens=100,
         output_tokens=50, cache_read_tokens=40, cache_write_tokens=10, reasoning_tokens=7, context_tokens=30,
         retry=True, error=True, response_cache_hit=False, tool_calls=1, tier=0, latency_ms=812, depth=2, step=3,
+        off_book_nanousd=2 - 700_000,
     )  # fmt: skip
 
 

@@ -26,6 +26,10 @@ _DESCRIPTIONS: Final = {
     "prompt_log_sq": "Sum of the squares of those.",
     "output_log": "Sum of round(256 * log2(1 + output_tokens)).",
     "output_log_sq": "Sum of the squares of those.",
+    "off_book_nanousd": "What producers' prices come to above the price book's, nano-dollars; negative below.",
+    "runs": "First calls of agent runs.",
+    "children": "First calls of sub-agents; on axis `run_id` at the parent.",
+    "tool_sketch": "On axis `run_id`: sketch of which tool calls repeat; 0 on all others.",
 }
 
 
