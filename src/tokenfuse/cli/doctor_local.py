@@ -9,6 +9,7 @@ import urllib.request
 from typing import TYPE_CHECKING, Any, Final
 
 from tokenfuse.cli.doctor import Check, Health
+from tokenfuse.cli.doctor_bounds import bound_checks, samples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +32,7 @@ def local_checks(settings: Settings) -> Iterator[Check]:
 def rules_check(settings: Settings) -> Check:
     """The rule files as they are on disk here."""
     from tokenfuse.rules.errors import RuleFileError
+    from tokenfuse.rules.lint import without_scopes
     from tokenfuse.rules.loader import load
 
     try:
@@ -39,6 +41,10 @@ def rules_check(settings: Settings) -> Check:
         more = f" (and {len(error.problems) - 1} more)" if len(error.problems) > 1 else ""
         advice = "correct it, `tokenfuse rules check` shows all; the rules in force stay until then"
         return Check("rules", Health.WRONG, f"{error.problems[0]}{more}", advice)
+    idle = [rule.id for rule in ruleset.rules if without_scopes(rule.axis, settings.further_axes)]
+    if idle:
+        advice = "their axes are none of TOKENFUSE_FURTHER_AXES: add them there, for all roles"
+        return Check("rules", Health.WARNING, f"judge nothing: {', '.join(idle)}", advice)
     return Check("rules", Health.OK, f"{len(ruleset.rules)} rules in {settings.rules_dir}, id {ruleset.id}")
 
 
@@ -96,25 +102,19 @@ def _role_check(role: str, at: str, pid: Any) -> Check:
 
 def _metric_checks(role: str, at: str) -> Iterator[Check]:
     try:
-        samples = dict(_samples(_get(f"{at}/metrics")))
+        found = list(samples(_get(f"{at}/metrics")))
     except (OSError, http.client.HTTPException):
         return
-    if role == "ingest" and (unpriced := samples.get(UNPRICED, 0)):
-        found = f"stale: {unpriced:,.0f} calls of models without a price since ingest started, all estimated"
-        yield Check("prices", Health.WARNING, found, "install a newer genai-prices, then restart ingest")
-    if role == "decider" and samples.get(RELOADED) == 0:
+    yield from bound_checks(role, found)
+    plain = {name: value for name, labels, value in found if not labels}
+    if role == "ingest" and (unpriced := plain.get(UNPRICED, 0)):
+        stale = f"stale: {unpriced:,.0f} calls of models without a price since ingest started, all estimated"
+        yield Check("prices", Health.WARNING, stale, "install a newer genai-prices, then restart ingest")
+    if role == "decider" and plain.get(RELOADED) == 0:
         advice = "correct the files: `tokenfuse rules check` with the decider's TOKENFUSE_RULES_DIR"
         yield Check(
             "rules in force", Health.WRONG, "the decider has not taken up the files on its disk", advice
         )
-
-
-def _samples(text: str) -> Iterator[tuple[str, float]]:
-    """Samples without labels."""
-    for line in text.splitlines():
-        name, _, value = line.partition(" ")
-        if name and name != "#" and "{" not in name:
-            yield name, float(value)
 
 
 def _get(url: str) -> str:

@@ -51,11 +51,12 @@ def check(
     from tokenfuse.rules.loader import compile_files, read_files
 
     try:
-        files = read_files(path or load_settings(output).rules_dir)
+        settings = load_settings(output)
+        files = read_files(path or settings.rules_dir)
         ruleset = compile_files(files)
     except RuleFileError as error:
         _refuse(error, output)
-    issues = lint(files)
+    issues = lint(files, settings.further_axes)
     found = [issue for issue in issues if strict or issue.severity == "error"]
     if output is Output.json:
         rules = [rule.id for rule in ruleset.rules]

@@ -52,6 +52,11 @@ class Outbox:
     def __len__(self) -> int:
         return sum(len(queue) for queue in self._queues.values())
 
+    def waited_seconds(self, now_seconds: float) -> float:
+        """How long the oldest has waited."""
+        since = (pending.since_seconds for queue in self._queues.values() for pending in queue)
+        return now_seconds - min(since, default=now_seconds)
+
     def offer(self, offset: int, alert: Alert, now_seconds: float) -> Skip | None:
         """Take one transition in; says why if it is not going to be told."""
         self.position = max(self.position, offset + 1)

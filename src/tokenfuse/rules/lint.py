@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from enum import StrEnum
 from typing import Final, Literal
 
 from msgspec import Struct
 
+from tokenfuse.contracts.axes import AXES, GLOBAL
 from tokenfuse.rules.kinds.base import RuleSpec
 from tokenfuse.rules.kinds.cap import CapSpec
 from tokenfuse.rules.kinds.spike import SpikeSpec
@@ -26,6 +27,7 @@ class Code(StrEnum):
     RULE_WITHOUT_TITLE = "rule-without-title"
     FILE_WITHOUT_TEST = "file-without-test"
     SPIKE_WITHOUT_FLOOR = "spike-without-floor"
+    AXIS_WITHOUT_SCOPES = "axis-without-scopes"
 
 
 LintSeverity = Literal["error", "warning"]
@@ -45,9 +47,32 @@ class LintIssue(Struct, frozen=True, order=True):
         return f"{self.path}:{self.line}: {self.severity} {self.code}: {self.message}"
 
 
-def lint(files: Iterable[LoadedFile]) -> list[LintIssue]:
-    """Every finding in these files, sorted by place."""
-    return sorted(issue for file in files for issue in (*_lint_rules(file), *_lint_file(file)))
+def lint(files: Iterable[LoadedFile], further_axes: Collection[str]) -> list[LintIssue]:
+    """Every finding in these files, sorted by place.
+
+    Args:
+        further_axes: those of the installation: rules on others have no scopes to judge.
+    """
+    return sorted(
+        issue
+        for file in files
+        for issue in (*_lint_rules(file), *_lint_axes(file, further_axes), *_lint_file(file))
+    )
+
+
+def without_scopes(axis: str, further_axes: Collection[str]) -> bool:
+    """Whether no scope on this axis will ever exist, so that a rule on it judges nothing."""
+    return axis not in {*AXES, GLOBAL, *further_axes}
+
+
+def _lint_axes(file: LoadedFile, further_axes: Collection[str]) -> Iterator[LintIssue]:
+    for index, spec in enumerate(file.file.rules):
+        axes = [spec.axis] if isinstance(spec.axis, str) else spec.axis
+        for axis in axes:
+            if without_scopes(axis, further_axes):
+                text = f"{spec.id}: judges nothing: {axis} is none of TOKENFUSE_FURTHER_AXES, which all roles must name"
+                line = file.line(index, "axis")
+                yield LintIssue(file.source.path, line, Code.AXIS_WITHOUT_SCOPES, "warning", spec.id, text)
 
 
 def _lint_file(file: LoadedFile) -> Iterator[LintIssue]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import structlog
+
 from tokenfuse.contracts.block import decode_block
 from tokenfuse.contracts.rollup import Rollup, encode_rollup, rollup_key
 from tokenfuse.contracts.signal import Signal, Verdict, encode_signal
 from tokenfuse.contracts.topics import AGENTS_CHECKPOINT, DELTAS, ROLLUPS, SIGNALS
 from tokenfuse.decide.agent import AgentConfig, AgentCore
+from tokenfuse.decide.standings import STANDING_MAX
 from tokenfuse.runtime import metrics
+from tokenfuse.runtime.seldom import Seldom
 from tokenfuse.runtime.statelog.core import InputGapError, Output
 from tokenfuse.runtime.statelog.owner import StateLogSpec
 from tokenfuse.runtime.statelog.run import prepare
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from tokenfuse.runtime.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 GROUP: Final = "tokenfuse.agents"
 
@@ -64,6 +70,8 @@ class AgentFactory:
         self.rollups_topic = rollups_topic
         self._watermarks_ms: dict[int, int] = {}
         self._scopes: dict[tuple[str, int], tuple[int, int]] = {}
+        self._verdicts_refused: dict[int, int] = {}
+        self._seldom_folded, self._seldom_refused = Seldom(), Seldom()
 
     def empty(self, partition: int) -> AgentPartition:
         """The agent of a partition from its beginning on."""
@@ -85,6 +93,27 @@ class AgentFactory:
                 scopes[axis, partition] = held, folded
                 metrics.SCOPES.labels(axis).inc(held - known_held)
                 metrics.FOLDED_TOTAL.labels(axis).inc(max(folded - known_folded, 0))
+                if folded > known_folded and self._seldom_folded.due():
+                    log.warning(
+                        "an axis is full: its new values are counted in one scope `~other`, totals stay exact; "
+                        "take what is unique to a call out of this field, or raise TOKENFUSE_SCOPES_PER_AXIS_MAX",
+                        axis=axis,
+                        partition=partition,
+                        scopes_max=self.config.scopes_per_axis_max,
+                    )
+        self._note_refused(partition, core.panel.standings.refused)
+
+    def _note_refused(self, partition: int, refused: int) -> None:
+        known, self._verdicts_refused[partition] = self._verdicts_refused.get(partition, 0), refused
+        if refused <= known:
+            return
+        metrics.VERDICTS_REFUSED_TOTAL.inc(refused - known)
+        if self._seldom_refused.due():
+            log.error(
+                "too many verdicts stand at once, further ones are not told: is a limit too low?",
+                partition=partition,
+                standing_max=STANDING_MAX,
+            )
 
 
 class AgentPartition:

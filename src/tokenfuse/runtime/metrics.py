@@ -15,6 +15,11 @@ HEADER_NAMES_MENDED_TOTAL = Counter(
 )
 SLICE_SECONDS = Histogram("tokenfuse_slice_seconds", "From the cut of a slice to the acks of its blocks.")
 INGEST_LAG_RECORDS = Gauge("tokenfuse_ingest_lag_records", "Source records not yet cut.", ["partition"])
+INGEST_LAG_SECONDS = Gauge(
+    "tokenfuse_ingest_lag_seconds",
+    "How old the last cut record is while others wait; 0 where none does.",
+    ["partition"],
+)
 FENCED_TOTAL = Counter("tokenfuse_fenced_total", "Leases lost: every slice in hand was dropped.")
 
 # Agents and decider
@@ -27,6 +32,9 @@ RECOVERY_SECONDS = Gauge("tokenfuse_recovery_seconds", "Last recovery from the c
 SCOPES = Gauge("tokenfuse_scopes", "Scopes held in memory.", ["axis"])
 FOLDED_TOTAL = Counter(
     "tokenfuse_folded_total", "Scope values folded into ~other: an axis reached its bound.", ["axis"]
+)
+VERDICTS_REFUSED_TOTAL = Counter(
+    "tokenfuse_verdicts_refused_total", "Findings not told: too many verdicts stand in one deltas partition."
 )
 WATERMARK_SECONDS = Gauge("tokenfuse_watermark_timestamp_seconds", "Event time up to which panes are closed.")
 SIGNALS_TOTAL = Counter("tokenfuse_signals_total", "Verdict changes by state.", ["state"])
@@ -43,9 +51,18 @@ CROSS_PARTITION_DUPLICATES_TOTAL = Counter(
     ["reason"],
 )
 ID_SAMPLE_ONE_IN = Gauge("tokenfuse_id_sample_one_in", "One id in so many is compared over all partitions.")
+RULES_WITHOUT_SCOPES = Gauge(
+    "tokenfuse_rules_without_scopes", "Rules that judge nothing: their axis is none of FURTHER_AXES."
+)
 
 # Notify
 NOTIFICATIONS_TOTAL = Counter("tokenfuse_notifications_total", "Notifications delivered.", ["integration"])
 NOTIFICATIONS_FAILED_TOTAL = Counter(
     "tokenfuse_notifications_failed_total", "Notifications given up on.", ["integration", "reason"]
+)
+NOTIFICATIONS_PENDING = Gauge(
+    "tokenfuse_notifications_pending", "Alert transitions that wait for a receiver.", ["integration"]
+)
+NOTIFICATIONS_WAIT_SECONDS = Gauge(
+    "tokenfuse_notifications_wait_seconds", "How long the oldest of them has waited.", ["integration"]
 )

@@ -30,7 +30,13 @@ from tokenfuse.notify.slack import SlackNotifier
 from tokenfuse.notify.terminal import WIDTH_MAX, TerminalNotifier
 from tokenfuse.runtime.broker import probe_traits
 from tokenfuse.runtime.kafka import bootstrap_servers, consumer, security
-from tokenfuse.runtime.metrics import NOTIFICATIONS_FAILED_TOTAL, NOTIFICATIONS_TOTAL
+from tokenfuse.runtime.metrics import (
+    NOTIFICATIONS_FAILED_TOTAL,
+    NOTIFICATIONS_PENDING,
+    NOTIFICATIONS_TOTAL,
+    NOTIFICATIONS_WAIT_SECONDS,
+)
+from tokenfuse.runtime.seldom import Seldom
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -47,6 +53,9 @@ GOODBYE_SECONDS: Final = 10.0
 
 REVOKED_SECONDS: Final = 1.0
 """The same in a rebalance, which the whole group waits for."""
+
+WAIT_SECONDS_MAX: Final = 60.0
+"""A message that waits longer is said in the log."""
 
 log = structlog.get_logger(__name__)
 
@@ -156,6 +165,7 @@ class Outlet(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
         self._senders: dict[TopicPartition, _Sender] = {}
         self._assigned: frozenset[TopicPartition] = frozenset()
         self._client: AIOKafkaConsumer | None = None
+        self._seldom = Seldom()
         self._epoch = 0
         self._opened_epoch = 0
 
@@ -228,7 +238,23 @@ class Outlet(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
             return  # a rebalance in between: the lanes are opened afresh, and read from the beginning
         for partition, sender in self._senders.items():
             self._take(sender, batches.get(partition, ()))
+        self._observe()
         await self._commit(client)
+
+    def _observe(self) -> None:
+        """What waits, as metrics, and as a log line while it waits for long."""
+        name, outboxes = self._notifier.name, [sender.lane.outbox for sender in self._senders.values()]
+        pending = sum(map(len, outboxes))
+        seconds = max((outbox.waited_seconds(time.monotonic()) for outbox in outboxes), default=0.0)
+        NOTIFICATIONS_PENDING.labels(integration=name).set(pending)
+        NOTIFICATIONS_WAIT_SECONDS.labels(integration=name).set(seconds)
+        if seconds > WAIT_SECONDS_MAX and self._seldom.due():
+            log.warning(
+                "alerts wait for a receiver that is slow or away; none is lost, other receivers are not held up",
+                integration=name,
+                pending=pending,
+                oldest_seconds=round(seconds),
+            )
 
     async def _open(self, client: AIOKafkaConsumer) -> None:
         """Make a lane per partition and read it from its beginning."""

@@ -15,6 +15,7 @@ from tokenfuse.contracts.command import Command, encode_command
 from tokenfuse.contracts.ruleset import RuleSet, encode_ruleset
 from tokenfuse.contracts.topics import COMMANDS
 from tokenfuse.rules.errors import RuleFileError
+from tokenfuse.rules.lint import without_scopes
 from tokenfuse.rules.loader import files_digest, load
 from tokenfuse.runtime import kafka, metrics
 from tokenfuse.runtime.command_forwarder import wait
@@ -44,6 +45,7 @@ class RulesPoller:
         self._decider = decider
         self._digest: str | None = None
         self._ruleset: RuleSet | None = None
+        self._is_refused = False
         self._asked: tuple[str, float] = ("", 0.0)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -66,6 +68,19 @@ class RulesPoller:
             metrics.RULES_LAST_RELOAD_SUCCESSFUL.set(0)
             problems = [str(problem) for problem in error.problems]
             log.warning("rule files refused, the rules in force stay: correct them", problems=problems)
+            self._is_refused = True
+            return
+        self._say_without_scopes(self._ruleset)
+
+    def _say_without_scopes(self, ruleset: RuleSet) -> None:
+        further = self._settings.further_axes
+        rules = {rule.id: rule.axis for rule in ruleset.rules if without_scopes(rule.axis, further)}
+        metrics.RULES_WITHOUT_SCOPES.set(len(rules))
+        if rules:
+            log.warning(
+                "rules judge nothing, their axes are none of TOKENFUSE_FURTHER_AXES: add them there, for all roles",
+                rules=rules,
+            )
 
     async def _compare(self) -> None:
         core, ruleset, now = self._decider(), self._ruleset, time.time()
@@ -73,6 +88,9 @@ class RulesPoller:
             return
         if core.ruleset is not None and core.ruleset.id == ruleset.id:
             metrics.RULES_LAST_RELOAD_SUCCESSFUL.set(1)
+            if self._is_refused or self._asked[0]:
+                log.info("the rule files are in force", ruleset=ruleset.id, rules=len(ruleset.rules))
+            self._is_refused = False
             self._asked = ("", 0.0)
             return
         just_asked = self._asked[0] == ruleset.id and now - self._asked[1] < PATIENCE_SECONDS

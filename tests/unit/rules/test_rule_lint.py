@@ -21,11 +21,18 @@ def findings(tmp_path, *, test: bool = True, **changes: str | None) -> list[tupl
     )
     if test:
         (tmp_path / "x_test.yaml").touch()
-    return [(issue.code.value, issue.severity, issue.line) for issue in lint(read_files(tmp_path))]
+    return [
+        (issue.code.value, issue.severity, issue.line)
+        for issue in lint(read_files(tmp_path), ["cost_center"])
+    ]
 
 
 def test_a_careful_rule_has_no_findings(tmp_path):
     assert findings(tmp_path) == []
+
+
+def test_a_rule_on_a_further_axis_of_the_installation_is_fine(tmp_path):
+    assert findings(tmp_path, axis="cost_center") == []
 
 
 @pytest.mark.parametrize(
@@ -37,6 +44,7 @@ def test_a_careful_rule_has_no_findings(tmp_path):
         ({"maturity": "sandbox", "severity": "info"}, ("sandbox-enforces", "error", 5)),
         ({"runbook": None}, ("cap-without-runbook", "warning", 2)),
         ({"title": None}, ("rule-without-title", "warning", 2)),
+        ({"axis": "labels.squad"}, ("axis-without-scopes", "warning", 6)),
         ({"test": False}, ("file-without-test", "warning", 1)),
     ],
 )

@@ -22,7 +22,7 @@ TESTS = paths_of_tests(RULES)
 
 
 def test_lint_finds_nothing():
-    assert lint(read_files(RULES)) == []
+    assert lint(read_files(RULES), ()) == []
 
 
 def test_every_rule_has_a_runbook_section_with_steps():

@@ -18,6 +18,7 @@ from tokenfuse.ingest.slices import SliceTooLargeError
 from tokenfuse.runtime import kafka, metrics
 from tokenfuse.runtime.broker.quirks import probe_traits
 from tokenfuse.runtime.ingest import batches
+from tokenfuse.runtime.ingest.backlog import Backlog
 from tokenfuse.runtime.ingest.errors import LostRecordsError, PartitionCountError
 from tokenfuse.runtime.ingest.fence import Fence, FenceStore, OffsetFence, TopicFence
 from tokenfuse.runtime.ingest.outbox import Outbox, observe
@@ -103,6 +104,7 @@ class Worker:
         self._events = settings.topic(topics.EVENTS)
         self._recipe = Recipe(settings)
         self._refusals = Refusals()
+        self._backlog = Backlog()
         self._recovery = Recovery(reader, self._recipe, settings)
         self._lock = asyncio.Lock()
         self._epoch = 0
@@ -212,10 +214,6 @@ class Worker:
                 self._consumer.seek(tp, holding.next)
                 continue
             holding.take([to_record(message) for message in messages])
-            high_water = self._consumer.highwater(tp) or holding.next
-            metrics.INGEST_LAG_RECORDS.labels(partition=str(tp.partition)).set(
-                high_water - holding.cutter.position
-            )
 
     def _seek_to_held(self) -> None:
         assigned = self._consumer.assignment()
@@ -269,10 +267,21 @@ class Worker:
         if time.monotonic() < self._tick_at + TICK_SECONDS or not self._holdings:
             return
         self._tick_at = time.monotonic()
+        self._backlog.note(self._stands(), time.time_ns() // 1_000_000)
         await self._release(holding for holding in self._holdings.values() if holding.empty)
         if self._holdings and self._fences.leased():
             positions = {source: holding.cutter.position for source, holding in self._holdings.items()}
             await self._outbox.send_ticks(positions, time.time_ns() // 1_000_000)
+
+    def _stands(self) -> dict[int, tuple[int, int]]:
+        """How many records of each partition are not yet cut, and its record clock."""
+        assigned = self._consumer.assignment()
+        stands = {}
+        for source, holding in self._holdings.items():
+            cutter, tp = holding.cutter, self._tp(source)
+            high_water = self._consumer.highwater(tp) if tp in assigned else None
+            stands[source] = (high_water or holding.next) - cutter.position, cutter.record_ms
+        return stands
 
     async def _release(self, holdings: Iterable[Holding]) -> None:
         """Says of idle partitions that no slice is begun, so that another release or other settings may go on."""
