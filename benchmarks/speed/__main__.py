@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
             file=sys.stderr,
         )
         return 2
-    chosen = Options(options.events, options.rounds, options.deltas_partitions, options.out)
+    chosen = Options(options.events, options.rounds, options.deltas_partitions, options.out, options.scale)
     deadline = time.monotonic() + 60 * options.minutes
     failed = [
         not run(row, chosen, results, deadline, fresh=options.fresh) for row in rows.ALL if row.name in wanted
@@ -66,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
         "--deltas-partitions", type=int, default=Settings.model_fields["deltas_partitions"].default,
         help="of the measured installations (default: that of the settings)",
     )  # fmt: skip
+    parser.add_argument("--scale", type=float, default=1.0, help="of fixed sizes; below 1 to try a row out")
     parser.add_argument(
         "--out", type=Path, default=RESULTS, help="where the results are (default: %(default)s)"
     )

@@ -19,12 +19,14 @@ class Options(Struct, frozen=True):
         events: messages of the feed.
         rounds: how many a row shall have in the end.
         deltas_partitions: of the measured installations; the default of the settings unless said.
+        scale: of the sizes and times that the table fixes; below 1 to try a row out, and no result of ours.
     """
 
     events: int
     rounds: int
     deltas_partitions: int
     out: Path
+    scale: float
 
 
 class Line(Struct, frozen=True):
