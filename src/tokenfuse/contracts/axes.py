@@ -38,6 +38,9 @@ CELL: Final = "cell"
 GLOBAL: Final = "global"
 """Pseudo-axis of the one scope that is everything; its value is the empty string."""
 
+JOINT: Final = "+"
+"""Joins cell axes into one: `tenant+feature` has a scope for every tenant's every feature."""
+
 OTHER: Final = "~other"
 """The scope into which values beyond an axis's bound fold: detail is lost, money is not."""
 

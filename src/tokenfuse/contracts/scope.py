@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from urllib.parse import quote, unquote
 
-from tokenfuse.contracts.axes import CELL, GLOBAL
+from tokenfuse.contracts.axes import CELL, GLOBAL, JOINT
 
 Scope = Mapping[str, str]
 
@@ -40,10 +40,13 @@ def parse_scope_key(key: str) -> dict[str, str]:
 
 
 def axis_scope_key(axis: str, value: str) -> str:
-    """Key of the scope that one axis value makes; pseudo-axes `cell` and `global` included."""
+    """Key of the scope that one axis value makes; pseudo-axes `cell` and `global` included.
+
+    The value of a joint axis (`tenant+feature`) is the key.
+    """
     if axis == GLOBAL:
         return ""
-    return value if axis == CELL else scope_key({axis: value})
+    return value if axis == CELL or JOINT in axis else scope_key({axis: value})
 
 
 def fingerprint(rule: str, scope: str) -> str:

@@ -1,6 +1,6 @@
 """The agent's core: one deltas partition, from blocks to verdict changes and rollups. Pure: state is a function of the log.
 
-Checkpoint rows: those of `windows.state`, `standings`, `rules`, and `baseline/<hours>`; `head` holds the clocks.
+Checkpoint rows: those of `windows.state`, `standings`, `rules`, and `drift/...`; `head` holds the clocks.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from tokenfuse.contracts.block import Block, Control, DeltaBlock, Tick
 from tokenfuse.contracts.rollup import Rollup
 from tokenfuse.contracts.ruleset import RuleSet, decode_ruleset, encode_ruleset
 from tokenfuse.contracts.signal import Clock, Signal
+from tokenfuse.decide.drift_panel import PREFIX
 from tokenfuse.decide.panel import Panel
 from tokenfuse.windows.clocks import Clocks, Contiguity
 from tokenfuse.windows.codec import pack, unpack
@@ -103,9 +104,7 @@ class AgentCore:
         ruleset = decode_ruleset(control.body)
         self.state.change_zones(ruleset.default_time_zone, ruleset.time_zones, self._latest_s)
         self.state.forget_rollings()
-        before = self._baseline_rows()
         self.panel.install(ruleset, self._latest_s, self.clocks.watermark_ms // 1000)
-        self._dropped += [name for name in before if name not in self._baseline_rows()]
         return "applied"
 
     def _move(self, touched: dict[str, Ids]) -> None:
@@ -115,7 +114,9 @@ class AgentCore:
         )
         self._latest_s = max(self._latest_s, newest_ms // 1000, self.clocks.watermark_ms // 1000)
         self.panel.move(self._latest_s, self.clocks.watermark_ms // 1000)
-        if not self.clocks.learning:
+        if self.clocks.learning:
+            self.panel.learn(self.clocks.now_ms)
+        else:
             self.panel.judge(touched, self.clocks.now_ms)
 
     def _roll_up(self, offset: int, out: AgentOutputs) -> None:
@@ -146,9 +147,6 @@ class AgentCore:
                 )
             )
 
-    def _baseline_rows(self) -> list[str]:
-        return [f"baseline/{hours}" for hours in self.panel.baselines]
-
     def dirty_rows(self) -> list[str]:
         """Names of checkpoint rows changed since they were last taken."""
         names = self.state.changed_rows()
@@ -156,7 +154,7 @@ class AgentCore:
             names.append("standings")
         if self._rules_changed:
             names.append("rules")
-        return names + [f"baseline/{b.hours}" for b in self.panel.baselines.values() if b.changed]
+        return names + self.panel.drifts.dirty_rows()
 
     def snapshot(self, row: str) -> bytes:
         """Bytes of one row, which counts as unchanged from now on."""
@@ -168,14 +166,14 @@ class AgentCore:
             return pack(
                 {"generation": self.rules_generation, "body": encode_ruleset(ruleset) if ruleset else b""}
             )
-        if row.startswith("baseline/"):
-            return pack(self.panel.baselines[int(row.removeprefix("baseline/"))].dump())
+        if row.startswith(PREFIX):
+            return self.panel.drifts.snapshot(row)
         return self.state.snapshot(row)
 
     def dropped_rows(self) -> list[str]:
         """Names of rows that no longer exist, once."""
         names, self._dropped = self._dropped, []
-        return names + self.state.dropped_rows()
+        return names + self.panel.drifts.dropped_rows() + self.state.dropped_rows()
 
     def head(self) -> bytes:
         """The small state that every checkpoint writes."""
@@ -222,14 +220,11 @@ class AgentCore:
             self.panel.install(ruleset, self._latest_s, self.clocks.watermark_ms // 1000)
         if "standings" in rows:
             self.panel.standings.load(unpack(rows["standings"])["standings"])
-        for hours, baselines in self.panel.baselines.items():
-            if (row := rows.get(f"baseline/{hours}")) is not None:
-                baselines.load(unpack(row))
-        known = {"standings", "rules", *self._baseline_rows()}
-        self._dropped += [name for name in rows if _is_own(name) and name not in known]
+        self.panel.drifts.load({name: data for name, data in rows.items() if name.startswith(PREFIX)})
+        self._dropped += [name for name in rows if _is_own(name) and name.startswith("baseline/")]
         self.panel.standings.changed = False
 
 
 def _is_own(row: str) -> bool:
     """Whether a row is none of the windows'."""
-    return row in {"standings", "rules"} or row.startswith("baseline/")
+    return row in {"standings", "rules"} or row.startswith((PREFIX, "baseline/"))

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
 from tokenfuse.contracts.axes import CELL, CELL_AXES, GLOBAL
 from tokenfuse.contracts.scope import parse_scope_key, scope_key
-from tokenfuse.detect.drift import Pairs
 from tokenfuse.windows.pane import Ids
 from tokenfuse.windows.state import WindowState
 from tokenfuse.windows.table import AxisTable
 
 IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Which cells make up which scope.
+
+    Attributes:
+        scope_of_cell: int64[k], scope number of each pair, 0 to n_scopes - 1.
+        cell_index: int64[k], cell number of each pair.
+        n_scopes: how many scopes there are.
+        group_of_cell: int64[c], groups numbered from 0; grown at the end by cells that came since.
+    """
+
+    scope_of_cell: IntArray
+    cell_index: IntArray
+    n_scopes: int
+    group_of_cell: IntArray
 
 
 class CellIndex:
@@ -33,6 +51,15 @@ class CellIndex:
     def cells(self) -> AxisTable:
         """The table of cells."""
         return self._state.tables[CELL]
+
+    def table(self, axis: str) -> AxisTable:
+        """The table of an axis."""
+        return self._state.tables[axis]
+
+    def axes_of_cells(self) -> list[dict[str, str]]:
+        """Axis values of every cell, by id."""
+        self._refresh()
+        return self._scopes
 
     def of_scope(self, axis: str, value: str) -> Ids:
         """Ids of the cells of one scope; none for axes that cells do not have."""

@@ -14,9 +14,10 @@ from tokenfuse.contracts.ruleset import BurnRateRule, CapRule, DriftRule, Rule, 
 from tokenfuse.decide.burn_rates import BurnRateJudge
 from tokenfuse.decide.caps import CapJudge
 from tokenfuse.decide.cells import CellIndex
-from tokenfuse.decide.drifts import Baselines, DriftJudge, SharedScores
+from tokenfuse.decide.drift_panel import DriftPanel
 from tokenfuse.decide.evidence import Witness
 from tokenfuse.decide.judge import ClosedJudge, Court, MakeClosed, MakeOpen, OpenJudge
+from tokenfuse.decide.members import has_axis
 from tokenfuse.decide.spikes import SpikeJudge
 from tokenfuse.decide.standings import Standings
 from tokenfuse.windows.pane import Ids
@@ -39,7 +40,7 @@ class Panel:
 
     Attributes:
         judged_s: watermark at which closed panes were last judged, a multiple of STEP_S.
-        baselines: what is normal, by how many hours back.
+        drifts: the drift rules, with what they have learned.
         fresh: the rule set has not judged yet: its first look is at every scope, since one that is over a new limit
             may never make another call.
     """
@@ -51,11 +52,10 @@ class Panel:
         self._witness = Witness(state, self._cells)
         self._open: list[OpenJudge] = []
         self._closed: list[ClosedJudge] = []
-        self._drifts: list[DriftJudge] = []
         self._latest_s = 0
         self._watermark_s = 0
         self.standings = Standings()
-        self.baselines: dict[int, Baselines] = {}
+        self.drifts = DriftPanel(self._cells, self._witness, self.standings)
         self.ruleset: RuleSet | None = None
         self.judged_s = 0
         self.fresh = False
@@ -64,16 +64,15 @@ class Panel:
         """Put a rule set in force. Rules on axes that settings do not name have no scopes to judge."""
         self.ruleset = ruleset
         self.fresh = True
-        rules = [rule for rule in ruleset.rules if rule.axis in self._state.tables]
+        tables = set(self._state.tables)
+        rules = [rule for rule in ruleset.rules if has_axis(rule.axis, tables)]
         self.standings.keep_only({rule.id for rule in rules})
-        hours = {rule.baseline_hours for rule in rules if isinstance(rule, DriftRule)}
-        self.baselines = {h: self.baselines.get(h) or Baselines(h, self._cells) for h in sorted(hours)}
         court = Court(self._state, self._cells, self._witness, self.standings)
         self._open = [OPEN_JUDGES[type(rule)](rule, court) for rule in rules if type(rule) in OPEN_JUDGES]
         self._closed = [
             CLOSED_JUDGES[type(rule)](rule, court) for rule in rules if type(rule) in CLOSED_JUDGES
         ]
-        self._drifts = [self._drift_judge(rule) for rule in rules if isinstance(rule, DriftRule)]
+        self.drifts.install([rule for rule in rules if isinstance(rule, DriftRule)])
         self.move(latest_s, watermark_s)
 
     def move(self, latest_s: int, watermark_s: int) -> None:
@@ -83,13 +82,11 @@ class Panel:
             judge.advance(latest_s)
         for slow in self._closed:
             slow.advance(watermark_s)
-        for drift in self._drifts:
-            drift.advance(watermark_s)
+        self.drifts.move(watermark_s)
 
     def judge(self, touched: dict[str, Ids], now_ms: int) -> None:
         """Judge touched scopes on open panes, and everything that newly closed panes concern."""
-        step_s = self._watermark_s - self._watermark_s % STEP_S
-        before_s, self.judged_s = self.judged_s, max(step_s, self.judged_s)
+        before_s = self._close()
         closed = self.judged_s > before_s
         for judge in self._open:
             axis = judge.rule.axis
@@ -100,19 +97,20 @@ class Panel:
         self.fresh = False
         if closed:
             self._judge_closed(before_s, now_ms)
+        self.drifts.judge(before_s, self.judged_s, self._watermark_s, now_ms, learning=False)
 
     def _judge_closed(self, before_s: int, now_ms: int) -> None:
         for judge in self._closed:
             if self.judged_s // judge.interval_s > before_s // judge.interval_s:
                 judge.judge(self.judged_s, now_ms)
-        for baselines in self.baselines.values():
-            baselines.refresh(self._watermark_s)
-        shared: SharedScores = {}
-        for drift in self._drifts:
-            interval_s = drift.rule.evaluation_interval_seconds
-            if self.judged_s // interval_s > before_s // interval_s:
-                drift.judge(self._cells.pairs(drift.rule.axis), shared, self.judged_s, now_ms)
 
-    def _drift_judge(self, rule: DriftRule) -> DriftJudge:
-        baselines = self.baselines[rule.baseline_hours]
-        return DriftJudge(rule, self._state, baselines, self._witness, self.standings)
+    def learn(self, now_ms: int) -> None:
+        """While history is read: what is normal is learned, and nothing is told."""
+        before_s = self._close()
+        self.drifts.judge(before_s, self.judged_s, self._watermark_s, now_ms, learning=True)
+
+    def _close(self) -> int:
+        """Move to the watermark's step; returns where the last one was."""
+        before_s = self.judged_s
+        self.judged_s = max(self._watermark_s - self._watermark_s % STEP_S, before_s)
+        return before_s

@@ -6,6 +6,7 @@ Lengths are logarithms to base 2; shares are 0 or 1 per call, the cache's negati
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +16,12 @@ from tokenfuse.contracts.measures import INDEX, LOG_SCALE
 from tokenfuse.contracts.ruleset import DriftSignal
 from tokenfuse.detect.arrays import FloatArray, IntArray
 
-SIGNALS: Final[tuple[DriftSignal, ...]] = ("prompt", "output", "cache", "retry", "tier")
+CELL_SIGNALS: Final[tuple[DriftSignal, ...]] = ("prompt", "output", "cache", "retry")
+"""Compared within a cell."""
+
+GROUP_SIGNALS: Final[tuple[DriftSignal, ...]] = ("tier",)
+"""Compared within a group of cells that differ in the model only: a call that moves to another model changes its cell."""
+
 LENGTHS: Final = ("prompt", "output")
 
 SHARE_MIN, SHARE_MAX = 0.003, 0.997
@@ -24,10 +30,13 @@ SHARE_MIN, SHARE_MAX = 0.003, 0.997
 SHIFT_LENGTH: Final = float(np.log2(1.3))
 """Shift of a log length worth finding: 30 %."""
 
+SPREAD_MIN: Final = 0.05
+"""Constant prompts have no variance; a floor of 3.5 % of length keeps the first odd call quiet."""
+
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Per-call moments of one signal, float64[u] each, u units (cells, or groups of cells).
+    """Per-call moments, float64[S, u] each: S signals, u units (cells, or groups of cells).
 
     Attributes:
         mean, variance: of the score S of one call.
@@ -54,17 +63,27 @@ def score_sum(signal: DriftSignal, sums: IntArray) -> FloatArray:
     return np.asarray(total, dtype=np.float64)
 
 
+def score_sums(signals: Sequence[DriftSignal], sums: IntArray) -> FloatArray:
+    """The same for several signals: float64[S, ...]."""
+    return np.stack([score_sum(signal, sums) for signal in signals])
+
+
 def priced_per(signal: DriftSignal, sums: IntArray) -> IntArray:
     """What the excess is counted per: calls; for retries the tasks behind them, since retries themselves are calls."""
     calls = sums[INDEX["calls"]]
     return np.asarray(calls - sums[INDEX["retries"]] if signal == "retry" else calls)
 
 
-def moments(signal: DriftSignal, sums: IntArray) -> Moments:
-    """Moments of one call from sums over many: int64[M, u]; anything where there were no calls."""
-    calls = np.maximum(sums[INDEX["calls"]], 1)
-    total = score_sum(signal, sums)
-    return _length(signal, sums, calls, total) if signal in LENGTHS else _share(signal, calls, total)
+def moments(signals: Sequence[DriftSignal], mean: FloatArray, sums: IntArray) -> Moments:
+    """Moments of one call.
+
+    Args:
+        signals: S of them.
+        mean: float64[S, u], what is normal now; shares within SHARE_MIN and SHARE_MAX (the cache's negative).
+        sums: int64[M, u] over the whole past, for the spread of lengths.
+    """
+    columns = [_moments(signal, each, sums) for signal, each in zip(signals, mean, strict=True)]
+    return Moments(mean, *(np.stack(parts) for parts in zip(*columns, strict=True)))
 
 
 def natural(signal: DriftSignal, mean: FloatArray) -> FloatArray:
@@ -74,20 +93,28 @@ def natural(signal: DriftSignal, mean: FloatArray) -> FloatArray:
     return -mean if signal == "cache" else mean
 
 
-def _length(signal: str, sums: IntArray, calls: IntArray, total: FloatArray) -> Moments:
-    mean = total / calls
-    square = sums[INDEX[f"{signal}_log_sq"]] / (LOG_SCALE * LOG_SCALE)
-    # Constant prompts have no variance; a floor of (0.05)^2, 3.5 % of length, keeps the first odd call quiet.
-    variance = np.maximum(square / calls - mean * mean, 0.05**2)
-    return Moments(mean, variance, np.full_like(mean, SHIFT_LENGTH), np.zeros_like(mean))
+def bounded_mean(signal: DriftSignal, mean: FloatArray) -> FloatArray:
+    """A mean score that is possible and, for shares, not certain."""
+    if signal in LENGTHS:
+        return mean
+    low, high = (-SHARE_MAX, -SHARE_MIN) if signal == "cache" else (SHARE_MIN, SHARE_MAX)
+    clipped: FloatArray = np.clip(mean, low, high)
+    return clipped
 
 
-def _share(signal: str, calls: IntArray, total: FloatArray) -> Moments:
-    # Half a call of each kind (Jeffreys) instead of a pool of peers: which peers an owner sees depends on the number
-    # of partitions, and a replay must find the same.
-    share = np.clip((np.abs(total) + 0.5) / (calls + 1), SHARE_MIN, SHARE_MAX)
+def _moments(
+    signal: DriftSignal, mean: FloatArray, sums: IntArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Variance, shift and step."""
+    if signal in LENGTHS:
+        calls = np.maximum(sums[INDEX["calls"]], 1)
+        square = sums[INDEX[f"{signal}_log_sq"]] / (LOG_SCALE * LOG_SCALE)
+        whole = score_sum(signal, sums) / calls
+        variance = np.maximum(square / calls - whole * whole, SPREAD_MIN**2)
+        return variance, np.full_like(mean, SHIFT_LENGTH), np.zeros_like(mean)
+    share = np.abs(mean)
     variance = share * (1 - share)
     if signal == "cache":
-        return Moments(-share, variance, 0.7 * share + 0.02, share)
+        return variance, 0.7 * share + 0.02, share
     shift = np.full_like(share, 0.2) if signal == "retry" else 0.2 * (1 - share)
-    return Moments(share, variance, shift, 1 - share)
+    return variance, shift, 1 - share

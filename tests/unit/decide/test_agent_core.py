@@ -25,7 +25,7 @@ SPIKE = SpikeRule(
 DRIFT = DriftRule(
     id="drift", kind="drift", driver="prompt", maturity="stable", axis="tenant", severity="page", mode="warn",
     signal="prompt", windows_seconds=(60, 300), z_min=4.0, effect_min=0.3, baseline_hours=336, baseline_hours_min=3,
-    calls_min=5, floor_nanousd_per_day=0, evaluation_interval_seconds=10,
+    calls_min=5, floor_nanousd_per_day=0, evaluation_interval_seconds=60,
 )  # fmt: skip
 RULES = RuleSet(id="test", rules=(CAP, SPIKE, DRIFT), time_zones={"acme": "America/New_York"})
 

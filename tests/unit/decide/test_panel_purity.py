@@ -27,7 +27,7 @@ SPIKES = tuple(
 )  # fmt: skip
 DRIFT = DriftRule(
     id="drift", kind="drift", axis="tenant", signal="prompt", windows_seconds=(60, 300), z_min=2.0, effect_min=0.1,
-    baseline_hours=336, baseline_hours_min=1, calls_min=1, floor_nanousd_per_day=0, evaluation_interval_seconds=10,
+    baseline_hours=336, baseline_hours_min=1, calls_min=1, floor_nanousd_per_day=0, evaluation_interval_seconds=60,
     **COMMON,
 )  # fmt: skip
 RULESETS = (

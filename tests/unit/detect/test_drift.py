@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
+from tests.unit.detect.drift_of import SIGNALS, Judged, judged
 from tests.unit.detect.traffic import Cell, history, measure, window
 
 from tokenfuse.contracts.ruleset import DriftRule, DriftSignal
 from tokenfuse.detect.baseline import learn_baseline
-from tokenfuse.detect.drift import Pairs, bennett_z, score_drift, score_scopes, score_units, score_windows
-from tokenfuse.detect.signals import SIGNALS
+from tokenfuse.detect.drift import bennett_z
 
 HOURS = 96
 CHEAP, DEAR = Cell(), Cell(prompt=4000, cached=0.3, retried=0.1)
@@ -21,13 +23,22 @@ def rule(signal: DriftSignal, **changes) -> DriftRule:
         "id": f"{signal}-drift", "kind": "drift", "driver": signal, "maturity": "stable", "axis": "tenant",
         "severity": "page", "mode": "warn", "signal": signal, "windows_seconds": (1800, 7200), "z_min": 5.0,
         "effect_min": 0.3 if signal in ("prompt", "output") else 0.1, "baseline_hours": 336, "baseline_hours_min": 24,
-        "calls_min": 20, "floor_nanousd_per_day": 0, "evaluation_interval_seconds": 10,
+        "calls_min": 20, "floor_nanousd_per_day": 0, "evaluation_interval_seconds": 60,
     }  # fmt: skip
     return DriftRule(**(fields | changes))
 
 
+class Pairs(NamedTuple):
+    scope_of_cell: np.ndarray
+    group_of_cell: np.ndarray
+
+
 def one_scope(cells: int, groups: list[int] | None = None) -> Pairs:
-    return Pairs(np.zeros(cells, np.int64), np.arange(cells), 1, np.array(groups or range(cells)))
+    return Pairs(np.zeros(cells, np.int64), np.array(groups or range(cells)))
+
+
+def score_drift(recent, baseline, pairs: Pairs, rule: DriftRule, seconds: int, **more) -> Judged:
+    return judged(recent, baseline, pairs.scope_of_cell, pairs.group_of_cell, rule, seconds, **more)
 
 
 def fired(
@@ -74,7 +85,7 @@ def test_a_frontier_model_that_the_feature_never_used_before_is_tier_drift():
     score = score_drift(recent, baseline, one_scope(2, [0, 0]), rule("tier"), 1800)
 
     assert score.fires[0]
-    assert score.pair_excess_nanousd[1] == measure(recent, "cost_nanousd")[1]
+    assert score.cell_excess_nanousd[1] == measure(recent, "cost_nanousd")[1]
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -101,7 +112,7 @@ def test_no_scope_fires_in_a_week_of_hours_on_steady_traffic():
     """168 windows x 5 signals x 30 scopes at the shipped thresholds: none."""
     rng = np.random.default_rng(7)
     cells = [CHEAP.but(per_hour=rate) for rate in np.geomspace(5, 300, 30)]
-    pairs = Pairs(np.arange(30), np.arange(30), 30, np.arange(30))
+    pairs = Pairs(np.arange(30), np.arange(30))
     baseline = learn_baseline(history(cells, HOURS, rng), pairs.group_of_cell)
     alarms = sum(
         score_drift(recent, baseline, pairs, rule(s), 3600).fires.sum()
@@ -159,7 +170,7 @@ def test_a_cell_without_enough_hours_is_left_out_and_its_money_too():
     )
 
     assert not score.fires[0]
-    assert score.pair_excess_nanousd[1] == 0
+    assert score.cell_excess_nanousd[1] == 0
 
 
 def test_one_small_cell_does_not_fire_the_scope_that_it_is_a_small_part_of():
@@ -179,9 +190,9 @@ def test_values_are_in_units_that_people_read_at_todays_mix():
     score = score_drift(window(now, 2, rng), baseline, pairs, rule("prompt"), 7200)
 
     assert score.value[0] == pytest.approx((2000 * 600) ** 0.5, rel=0.05)
-    assert score.baseline[0] == pytest.approx((1000 * 300) ** 0.5, rel=0.05)
+    assert score.usual[0] == pytest.approx((1000 * 300) ** 0.5, rel=0.05)
     assert score.effect[0] == pytest.approx(1.0, abs=0.06)
-    assert score.threshold[0] == pytest.approx(1.3 * score.baseline[0])
+    assert score.threshold[0] == pytest.approx(1.3 * score.usual[0])
 
 
 def test_a_collapsed_cache_reads_as_a_share_that_fell():
@@ -193,7 +204,7 @@ def test_a_collapsed_cache_reads_as_a_share_that_fell():
     )
 
     assert (
-        pytest.approx(score.value[0], abs=0.03), pytest.approx(score.baseline[0], abs=0.02), pytest.approx(score.effect[0], abs=0.04),
+        pytest.approx(score.value[0], abs=0.03), pytest.approx(score.usual[0], abs=0.02), pytest.approx(score.effect[0], abs=0.04),
     ) == (0.1, 0.8, 0.7)  # fmt: skip
 
 
@@ -240,30 +251,42 @@ def test_every_threshold_of_the_rule_can_keep_it_quiet(changes, fires):
     assert fires == bool(score_drift(recent, baseline, pairs, rule("prompt", **changes), 3600).fires[0])
 
 
-def test_of_several_windows_the_one_that_fires_is_kept():
-    """The change is ten minutes old: drowned in two hours, plain in thirty minutes."""
+def test_a_scope_has_to_beat_its_own_record():
     rng = np.random.default_rng(14)
-    pairs = Pairs(np.array([0, 1]), np.array([0, 0]), 2, np.array([0]))
-    baseline = learn_baseline(history([CHEAP.but(per_hour=600)], HOURS, rng), pairs.group_of_cell)
-    short = window([CHEAP.but(per_hour=600, cached=0.1)], 0.5, rng)
-    long = short + window([CHEAP.but(per_hour=60_000)], 1.5, rng)
+    pairs = one_scope(1)
+    baseline = learn_baseline(history([CHEAP], HOURS, rng), pairs.group_of_cell)
+    recent = window([CHEAP.but(cached=0.3)], 1, rng)
+    strict = rule("cache", record_factor=1.2)
+    z = float(score_drift(recent, baseline, pairs, strict, 3600).z[0])
 
-    score = score_windows([short, long], baseline, pairs, rule("cache"))
+    assert score_drift(recent, baseline, pairs, strict, 3600, record=z / 1.21).fires[0]
+    assert not score_drift(recent, baseline, pairs, strict, 3600, record=z / 1.19).fires[0]
 
-    assert score.fires.tolist() == [True, True]
-    assert score.window_seconds.tolist() == [1800, 1800]
-    assert score.excess_nanousd.tolist() == score.pair_excess_nanousd.tolist()
+
+def test_what_the_same_hour_usually_brings_is_no_drift():
+    """Every night the batch jobs retry four calls in ten."""
+    rng = np.random.default_rng(16)
+    day = [CHEAP.but(retried=0.4 if 0 <= hour < 5 else 0.02, per_hour=400) for hour in range(24)]
+    past = np.concatenate([history([cell], 1, rng) for _ in range(14) for cell in day], axis=1)
+    baseline, pairs = learn_baseline(past, np.array([0])), one_scope(1)
+    night = window([CHEAP.but(retried=0.4, per_hour=400)], 1, rng)
+
+    at_night, at_noon = (
+        score_drift(night, baseline, pairs, rule("retry"), 3600, hour=hour).fires[0] for hour in (2, 12)
+    )
+
+    assert (bool(at_night), bool(at_noon)) == (False, True)
 
 
 def test_scopes_without_traffic_or_cells_are_silent_and_finite():
     empty = np.zeros((len(window([CHEAP], 1, np.random.default_rng(0))), 1), np.int64)
-    pairs = Pairs(np.array([0]), np.array([0]), 2, np.array([0]))
+    pairs = one_scope(1)
     baseline = learn_baseline(np.zeros((len(empty), 0, 1), np.int64), pairs.group_of_cell)
 
     score = score_drift(empty, baseline, pairs, rule("prompt"), 60)
 
-    assert score.fires.tolist() == [False, False]
-    assert all(np.isfinite(a).all() for a in (score.z, score.effect, score.value, score.baseline))
+    assert score.fires.tolist() == [False]
+    assert all(np.isfinite(a).all() for a in (score.z, score.effect, score.value, score.usual))
 
 
 def test_bennetts_z_is_the_plain_one_for_small_steps_and_much_smaller_for_single_large_ones():
@@ -274,22 +297,3 @@ def test_bennetts_z_is_the_plain_one_for_small_steps_and_much_smaller_for_single
     assert small == pytest.approx(5.0, rel=1e-3)
     assert large < 3
     assert negative == -5.0
-
-
-def test_units_scored_once_serve_the_rules_of_every_axis():
-    """What the agent may share between axes gives the same verdicts as judging each axis by itself."""
-    rng = np.random.default_rng(15)
-    groups = np.array([0, 0, 1])
-    baseline = learn_baseline(history(CELLS, HOURS, rng), groups)
-    recents = [window([cell.but(cached=0.0) for cell in CELLS], hours, rng) for hours in (0.5, 2)]
-    shared = score_units(recents, baseline, groups, rule("cache"), (1800, 7200))
-    for scopes in ([0, 0, 0], [0, 1, 1]):
-        pairs = Pairs(np.array(scopes), np.arange(3), 2, groups)
-        alone, together = (
-            score_windows(recents, baseline, pairs, rule("cache")),
-            score_scopes(shared, pairs, rule("cache")),
-        )
-
-        assert alone.fires.any()
-        assert alone.z.tolist() == together.z.tolist()
-        assert alone.pair_excess_nanousd.tolist() == together.pair_excess_nanousd.tolist()

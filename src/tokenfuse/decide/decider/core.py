@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from tokenfuse.contracts.alert import AlertState
-from tokenfuse.contracts.axes import CELL, GLOBAL
+from tokenfuse.contracts.axes import CELL, GLOBAL, JOINT
 from tokenfuse.contracts.block import CONTROL_FORMAT, Control
 from tokenfuse.contracts.ruleset import AnyRule, RuleSet, encode_ruleset
 from tokenfuse.contracts.scope import parse_scope_key
@@ -189,6 +189,8 @@ def covers(rule: AnyRule, scope: str) -> bool:
     if rule.axis == CELL:
         return fnmatchcase(scope, rule.match)
     pairs = parse_scope_key(scope)
+    if JOINT in rule.axis:
+        return set(pairs) == set(rule.axis.split(JOINT)) and fnmatchcase(scope, rule.match)
     return list(pairs) == [rule.axis] and fnmatchcase(pairs[rule.axis], rule.match)
 
 

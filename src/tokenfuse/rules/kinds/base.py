@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import (
     AfterValidator,
@@ -19,7 +20,7 @@ from pydantic import (
 )
 
 from tokenfuse.contracts.alert import Severity
-from tokenfuse.contracts.axes import AXES, FURTHER_AXES, GLOBAL
+from tokenfuse.contracts.axes import AXES, CELL_AXES, FURTHER_AXES, GLOBAL, JOINT
 from tokenfuse.contracts.killswitch import Action
 from tokenfuse.contracts.ruleset import ROLLING, AnyRule, Maturity, Response, RuleMode
 from tokenfuse.rules.units import Duration
@@ -41,7 +42,9 @@ def _known_axes(value: Any) -> Any:
     """One axis or a list of them: checked by hand, since a union tells a mistake once per member."""
     axes = value if isinstance(value, list) else [value]
     for axis in axes:
-        if not isinstance(axis, str) or (axis not in _AXES and not re.fullmatch(r"labels\..+", axis)):
+        if not isinstance(axis, str) or not (
+            axis in _AXES or axis in JOINT_AXES or re.fullmatch(r"labels\..+", axis)
+        ):
             raise ValueError(f"{axis!r} is no axis: one of {', '.join(_AXES)} or labels.<name>")
     if not axes or len(set(axes)) < len(axes):
         raise ValueError("give at least one axis, each once")
@@ -57,7 +60,15 @@ def _known_window(window: str) -> str:
 
 
 _AXES: Final = (*AXES, GLOBAL, *FURTHER_AXES)
-_AXIS_SCHEMA: Final = {"type": "string", "anyOf": [{"enum": list(_AXES)}, {"pattern": r"^labels\..+"}]}
+JOINT_AXES: Final = tuple(
+    JOINT.join(axes) for size in range(2, len(CELL_AXES) + 1) for axes in combinations(CELL_AXES, size)
+)
+"""`tenant+feature` and the like: every combination of cell axes, in their order."""
+
+_AXIS_SCHEMA: Final = {
+    "type": "string",
+    "anyOf": [{"enum": [*_AXES, *JOINT_AXES]}, {"pattern": r"^labels\..+"}],
+}
 Axes = Annotated[
     str | list[str],
     BeforeValidator(_known_axes),
@@ -105,6 +116,8 @@ class ResponseSpec(Strict):
 class RuleSpec(Strict):
     """What every rule has."""
 
+    judges_cells: ClassVar[bool] = False
+
     id: RuleId = Field(
         description="Lower-case words joined by hyphens; unique; part of every alert's fingerprint."
     )
@@ -125,6 +138,12 @@ class RuleSpec(Strict):
     runbook: str | None = Field(
         None, description="Where the steps stand that the person woken up should take."
     )
+
+    @model_validator(mode="after")
+    def _has_tables(self) -> RuleSpec:
+        if not self.judges_cells and any(axis in JOINT_AXES for axis in self.axes):
+            raise ValueError("a joint axis is summed from cells, which only drift rules judge: name one axis")
+        return self
 
     @property
     def axes(self) -> list[str]:

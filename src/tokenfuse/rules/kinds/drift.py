@@ -4,27 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from tokenfuse.contracts.axes import CELL_AXES
+from tokenfuse.contracts.axes import CELL_AXES, GLOBAL, JOINT
 from tokenfuse.contracts.ruleset import AnyRule, DriftRule, DriftSignal
-from tokenfuse.rules.kinds.base import BASELINE_HOURS_MAX, SevereSpec
+from tokenfuse.rules.kinds.base import BASELINE_HOURS_MAX, JOINT_AXES, SevereSpec
 from tokenfuse.rules.units import Duration, Usd
 
 
 class DriftSpec(SevereSpec):
     """A per-call quantity moved away from what is normal for the same cells."""
 
+    judges_cells: ClassVar[bool] = True
+
     kind: Literal["drift"]
     signal: DriftSignal = Field(description="prompt, output (tokens), cache, retry, tier (share of calls).")
     windows: list[Duration] = Field(
         description="How far back the recent side reaches; the largest score counts.",
         min_length=1,
-        max_length=8,
+        max_length=12,
     )
     z_min: float = Field(description="Score in standard deviations.", gt=0, le=100)
+    record_factor: float = Field(
+        0.0,
+        description="Times the largest score of the scope's last 14 ordinary days; 0: no record counts.",
+        ge=0,
+        le=10,
+    )
     effect_min: float = Field(
         description="Relative change (prompt, output) or change of share (others).", gt=0, le=100
     )
@@ -34,18 +42,18 @@ class DriftSpec(SevereSpec):
     )
     calls_min: int = Field(description="Calls in the window below which the rule is silent.", ge=1)
     floor_usd_per_day: Usd = Field(description="An excess below this is nobody's page.")
-    evaluation_interval: Duration = Field(description="Every so often of event time, 10s to 60s.")
+    evaluation_interval: Duration = Field(
+        description="Every so often of event time, 60s to 1h; longer windows less often."
+    )
 
     @model_validator(mode="after")
     def _fits_the_windows(self) -> DriftSpec:
         if self.baseline % 3600 or not 3600 <= self.baseline <= BASELINE_HOURS_MAX * 3600:
             raise ValueError(f"baseline: whole hours from 1h to {BASELINE_HOURS_MAX}h")
-        if any(w < 60 or w > 86_400 or w % 10 for w in self.windows) or self.windows != sorted(
-            set(self.windows)
-        ):
-            raise ValueError("windows: rising, each once, from 60s to 24h, whole multiples of 10s")
-        if not 10 <= self.evaluation_interval <= 60:
-            raise ValueError("evaluation_interval: from 10s to 60s")
+        if self.windows != sorted(set(self.windows)) or not all(map(_is_window, self.windows)):
+            raise ValueError("windows: rising, each once: whole minutes up to 1h, whole hours up to 24h")
+        if self.evaluation_interval % 60 or not 60 <= self.evaluation_interval <= 3600:
+            raise ValueError("evaluation_interval: whole minutes from 60s to 1h")
         if self.baseline_hours_min > self.baseline // 3600:
             raise ValueError("baseline_hours_min: at most the hours of the baseline")
         return self
@@ -53,11 +61,12 @@ class DriftSpec(SevereSpec):
     @model_validator(mode="after")
     def _has_cells(self) -> DriftSpec:
         for axis in self.axes:
-            if axis not in CELL_AXES:
+            if axis not in (*CELL_AXES, *JOINT_AXES, GLOBAL):
                 raise ValueError(
-                    f"axis {axis}: drift compares cells, so the axis is one of {', '.join(CELL_AXES)}"
+                    f"axis {axis}: drift compares cells, so the axis is {GLOBAL}, one of {', '.join(CELL_AXES)},"
+                    f" or several joined by {JOINT}"
                 )
-        if self.signal == "tier" and "model" in self.axes:
+        if self.signal == "tier" and any("model" in axis.split(JOINT) for axis in self.axes):
             raise ValueError(
                 "axis model: tier mix moves between models; use tenant, feature or prompt_template"
             )
@@ -67,7 +76,12 @@ class DriftSpec(SevereSpec):
         """One rule."""
         yield DriftRule(
             **self.common(axis), kind="drift", driver=self.signal, severity=self.severity, signal=self.signal,
-            windows_seconds=tuple(self.windows), z_min=float(self.z_min), effect_min=float(self.effect_min),
+            windows_seconds=tuple(self.windows), z_min=float(self.z_min),
+            record_factor=float(self.record_factor), effect_min=float(self.effect_min),
             baseline_hours=self.baseline // 3600, baseline_hours_min=self.baseline_hours_min, calls_min=self.calls_min,
             floor_nanousd_per_day=self.floor_usd_per_day, evaluation_interval_seconds=self.evaluation_interval,
         )  # fmt: skip
+
+
+def _is_window(seconds: int) -> bool:
+    return (60 <= seconds <= 3600 and seconds % 60 == 0) or (3600 < seconds <= 86_400 and seconds % 3600 == 0)

@@ -1,0 +1,150 @@
+"""Which cell belongs to which scope of an axis, also of a joint axis (`tenant+feature`), whose scopes have no table."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from tokenfuse.contracts.axes import JOINT
+from tokenfuse.contracts.scope import scope_key
+from tokenfuse.decide.cells import CellIndex
+from tokenfuse.detect.arrays import IntArray
+from tokenfuse.detect.drift import NOTHING
+
+
+class Members(Protocol):
+    """The scopes of one axis by number, and the cells of each."""
+
+    axis: str
+
+    def value(self, scope: int) -> str | None:
+        """Value of a scope; for a joint axis its canonical key; None if the number is free."""
+
+    def number(self, value: str) -> int | None:
+        """Inverse of `value`."""
+
+    def of_cells(self) -> IntArray:
+        """Scope number of every cell, int64[c], NOTHING where it has none."""
+
+    def born(self) -> IntArray:
+        """Tells, by number, one scope from another that had the number before: int64[n]."""
+
+
+class TableMembers:
+    """An axis with a table: its scopes' ids are the numbers."""
+
+    def __init__(self, axis: str, cells: CellIndex) -> None:
+        """Read from the index; nothing is kept but the last answer."""
+        self.axis = axis
+        self._cells = cells
+        self._scopes = cells.table(axis).scopes
+        self._pairs: object = None
+        self._of_cell = np.empty(0, np.int64)
+
+    def value(self, scope: int) -> str | None:
+        """Value of a scope; None if its id is free."""
+        return self._scopes.values[scope]
+
+    def number(self, value: str) -> int | None:
+        """Id of a known value."""
+        return self._scopes.id_of(value)
+
+    def of_cells(self) -> IntArray:
+        """Scope of every cell, from the index's pairs."""
+        pairs = self._cells.pairs(self.axis)
+        if self._pairs is not pairs:
+            self._pairs = pairs
+            self._of_cell = np.full(len(pairs.group_of_cell), NOTHING, np.int64)
+            self._of_cell[pairs.cell_index] = pairs.scope_of_cell
+        return self._of_cell
+
+    def born(self) -> IntArray:
+        """The pane of each scope's first call."""
+        return self._scopes.first_s[: len(self._scopes.values)]
+
+
+class JointMembers:
+    """A joint axis: numbers are given in the order of the cells' ids, and are part of the checkpoint.
+
+    Attributes:
+        values: canonical keys by number; None where the last cell is gone.
+        given: how often a number was given.
+    """
+
+    def __init__(self, axis: str, cells: CellIndex) -> None:
+        """No scope is known."""
+        self.axis = axis
+        self.values: list[str | None] = []
+        self.given = 0
+        self._born: list[int] = []
+        self._axes = tuple(axis.split(JOINT))
+        self._cells = cells
+        self._numbers: dict[str, int] = {}
+        self._version = -1
+        self._of_cell = np.empty(0, np.int64)
+
+    def dump(self) -> dict[str, Any]:
+        """Fields of a checkpoint row."""
+        return {"values": self.values, "born": self._born, "given": self.given}
+
+    def load(self, fields: dict[str, Any]) -> None:
+        """Inverse of `dump`."""
+        self.values, self._born, self.given = fields["values"], fields["born"], fields["given"]
+        self._numbers = {value: number for number, value in enumerate(self.values) if value is not None}
+
+    def value(self, scope: int) -> str | None:
+        """Canonical key of a scope."""
+        return self.values[scope]
+
+    def number(self, value: str) -> int | None:
+        """Number of a known key."""
+        return self._numbers.get(value)
+
+    def of_cells(self) -> IntArray:
+        """Scope of every cell; numbers of scopes without cells are free for the next."""
+        version = self._cells.cells.scopes.version
+        if version != self._version:
+            self._version = version
+            self._number_cells()
+        return self._of_cell
+
+    def born(self) -> IntArray:
+        """When each number was given, counted."""
+        return np.array(self._born, np.int64)
+
+    def _number_cells(self) -> None:
+        keys = [self._key(scope) for scope in self._cells.axes_of_cells()]
+        present = set(keys)
+        for number, value in enumerate(self.values):
+            if value is not None and value not in present:
+                del self._numbers[value]
+                self.values[number] = None
+        free = iter([number for number, value in enumerate(self.values) if value is None])
+        for key in keys:
+            if key is not None and key not in self._numbers:
+                self._give(key, next(free, None))
+        self._of_cell = np.array([NOTHING if key is None else self._numbers[key] for key in keys], np.int64)
+
+    def _give(self, key: str, number: int | None) -> None:
+        if number is None:
+            number = len(self.values)
+            self.values.append(None)
+            self._born.append(0)
+        self.given += 1
+        self._numbers[key], self.values[number], self._born[number] = number, key, self.given
+
+    def _key(self, scope: dict[str, str]) -> str | None:
+        if any(axis not in scope for axis in self._axes):
+            return None
+        return scope_key({axis: scope[axis] for axis in self._axes})
+
+
+def members_of(axis: str, cells: CellIndex) -> TableMembers | JointMembers:
+    """The members of an axis that rules name."""
+    return JointMembers(axis, cells) if JOINT in axis else TableMembers(axis, cells)
+
+
+def has_axis(axis: str, tables: set[str]) -> bool:
+    """Whether settings keep everything that an axis needs."""
+    return set(axis.split(JOINT)) <= tables

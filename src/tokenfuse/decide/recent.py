@@ -1,0 +1,93 @@
+"""The recent side of drift: sums of every cell over windows that end with the last closed minute."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from tokenfuse.contracts.measures import INDEX
+from tokenfuse.detect.arrays import FloatArray, IntArray
+from tokenfuse.windows.pane import WIDTH
+from tokenfuse.windows.rolling import RollingSum
+from tokenfuse.windows.table import AxisTable
+
+MINUTE_S: Final = 60
+HOUR_S: Final = 3600
+BEFORE_HOURS: Final = 3
+"""What was there before a surge: the rate of the three hours before it."""
+
+
+class Recent:
+    """Windows over one table of cells, derived from its panes and never checkpointed.
+
+    Up to an hour a window is made of closed minutes. A longer one is made of the closed hours, less one, and the closed
+    minutes of the open hour, so that it ends now and not at the last full hour; it is up to an hour shorter than it is
+    called.
+    """
+
+    def __init__(self, cells: AxisTable, windows_seconds: set[int]) -> None:
+        """Keep these windows up to date; multiples of a minute up to an hour, then of an hour."""
+        self._cells = cells
+        self._rolling = {w: _rolling(cells, w) for w in sorted(windows_seconds)}
+        self._calls = cells.rolling("1h", BEFORE_HOURS * HOUR_S, INDEX["calls"])
+        self._open: tuple[tuple[int, int, int], IntArray] | None = None
+        self._watermark_s = 0
+
+    def advance(self, watermark_s: int) -> None:
+        """Let every window end with the last closed minute."""
+        self._watermark_s = watermark_s
+        minute_s = watermark_s - watermark_s % MINUTE_S
+        hour_s = watermark_s - watermark_s % HOUR_S
+        for seconds, rolling in self._rolling.items():
+            rolling.advance(minute_s - MINUTE_S if seconds <= HOUR_S else hour_s - HOUR_S)
+        self._calls.advance(hour_s - HOUR_S)
+
+    def version(self) -> tuple[int, ...]:
+        """Changes when a sum changes."""
+        minute = max(self._cells.panes["1m"], default=0)
+        return (minute, *(rolling.version for rolling in self._rolling.values()))
+
+    def of(self, window_seconds: int) -> IntArray:
+        """Sums over a window: int64[M, c]."""
+        cells = np.arange(len(self._cells.scopes.values), dtype=np.int32)
+        sums = self._rolling[window_seconds].of(cells)
+        if window_seconds > HOUR_S:
+            sums = sums + self._open_hour(len(cells))
+        return np.asarray(sums.T)
+
+    def length_seconds(self, window_seconds: int) -> int:
+        """How long a window is at this moment."""
+        if window_seconds <= HOUR_S:
+            return window_seconds
+        return window_seconds - HOUR_S + self._watermark_s // MINUTE_S * MINUTE_S % HOUR_S
+
+    def calls_per_hour_before(self, window_seconds: int) -> FloatArray:
+        """Calls an hour of every cell in the hours before a short window: float64[c]."""
+        cells = np.arange(len(self._cells.scopes.values), dtype=np.int32)
+        open_s = self._watermark_s // MINUTE_S * MINUTE_S % HOUR_S
+        calls = self._calls.of(cells) + self._open_hour(len(cells))[:, INDEX["calls"]]
+        inside = self.of(window_seconds)[INDEX["calls"]]
+        before: FloatArray = (
+            np.maximum(calls - inside, 0) * HOUR_S / (BEFORE_HOURS * HOUR_S + open_s - window_seconds)
+        )
+        return before
+
+    def _open_hour(self, cells: int) -> IntArray:
+        """Sums over the closed minutes of the open hour, int64[c, M]; kept until something may have changed."""
+        minute_s = self._watermark_s // MINUTE_S * MINUTE_S
+        panes = self._cells.panes["1m"]
+        key = (minute_s, cells, self._calls.version)
+        if self._open is None or self._open[0] != key:
+            sums = np.zeros((cells, WIDTH), np.int64)
+            for start in range(minute_s - minute_s % HOUR_S, minute_s, MINUTE_S):
+                if (pane := panes.get(start)) is not None and pane.count:
+                    sums[pane.ids] += pane.rows
+            self._open = key, sums
+        return self._open[1]
+
+
+def _rolling(cells: AxisTable, window_seconds: int) -> RollingSum:
+    if window_seconds <= HOUR_S:
+        return cells.rolling("1m", window_seconds, None)
+    return cells.rolling("1h", window_seconds - HOUR_S, None)

@@ -1,0 +1,140 @@
+"""Drift scores of one moment, computed once however many rules read them, and the records that they have to beat."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from tokenfuse.contracts.ruleset import DriftSignal
+from tokenfuse.decide.baselines import HOUR_S, Baselines
+from tokenfuse.decide.members import JointMembers, TableMembers, members_of
+from tokenfuse.decide.recent import Recent
+from tokenfuse.detect.arrays import BoolArray, FloatArray, IntArray
+from tokenfuse.detect.baseline import UnitBaseline, collapse
+from tokenfuse.detect.drift import ScopeScores, score_scopes
+from tokenfuse.detect.records import Records
+from tokenfuse.detect.signals import CELL_SIGNALS, GROUP_SIGNALS
+from tokenfuse.detect.units import LONG_SECONDS, UnitScores, Usual, score_units, usual
+
+DAY_S: Final = 86_400
+SIGNALS: Final = (*CELL_SIGNALS, *GROUP_SIGNALS)
+RECORD_CALLS_MIN: Final = 5
+"""A score of fewer calls is no record: the next surprise of one call would hide behind it."""
+
+
+class Scoreboard:
+    """Scores by window, kind of unit and axis, for one baseline length and number of hours that a cell needs.
+
+    Attributes:
+        members: scopes by axis. records: by axis, one row per entry of SIGNALS.
+    """
+
+    def __init__(self, baselines: Baselines, hours_min: int, recent: Recent) -> None:
+        """Bind to what it reads; nothing is scored yet."""
+        self.baselines = baselines
+        self.recent = recent
+        self._hours_min = hours_min
+        self._watermark_s = 0
+        self._usual: dict[tuple[str, int], tuple[tuple[int, int, int], Usual]] = {}
+        self._units: dict[tuple[str, int], UnitScores] = {}
+        self._scopes: dict[tuple[str, int, str], ScopeScores] = {}
+        self.members: dict[str, TableMembers | JointMembers] = {}
+        self.records: dict[str, Records] = {}
+
+    def watch(self, axis: str) -> None:
+        """Rules will ask for this axis."""
+        if axis not in self.members:
+            self.members[axis] = members_of(axis, self.baselines.cells)
+            self.records[axis] = Records(len(SIGNALS))
+
+    def move(self, watermark_s: int) -> None:
+        """A new moment: what was scored before is forgotten."""
+        self._watermark_s = watermark_s
+        self._units.clear()
+        self._scopes.clear()
+        for axis, records in self.records.items():
+            self.members[axis].of_cells()
+            records.meet(self.members[axis].born())
+            records.move(watermark_s // DAY_S)
+
+    def scores(self, signal: DriftSignal, window_seconds: int, axis: str) -> tuple[ScopeScores, int]:
+        """Scores of every scope of an axis in a window, and the signal's row in them."""
+        kind, signals = ("groups", GROUP_SIGNALS) if signal in GROUP_SIGNALS else ("cells", CELL_SIGNALS)
+        key = kind, window_seconds, axis
+        if key not in self._scopes:
+            self._scopes[key] = self._score(kind, window_seconds, axis)
+        return self._scopes[key], signals.index(signal)
+
+    def bar(self, signal: DriftSignal, axis: str) -> FloatArray:
+        """The record that a signal of each scope has to beat: float64[n]."""
+        return np.asarray(self.records[axis].bars()[SIGNALS.index(signal)])
+
+    def fires(self, signal: DriftSignal, axis: str, scopes: IntArray) -> None:
+        """A rule fires on these scopes: this day is no ordinary one for them."""
+        self.records[axis].fires(SIGNALS.index(signal), scopes)
+
+    def past(self, cells: IntArray) -> tuple[IntArray, BoolArray, int]:
+        """Sums over the past of some cells, int64[M, n]; whether each was judged, bool[n]; hours that the past covers."""
+        past = self._past("cells").padded(len(self.baselines.cells.cells.scopes.values))
+        hours = int(past.hours[cells].max(initial=1))
+        return past.sums[:, cells], past.hours[cells] >= self._hours_min, max(hours, 1)
+
+    def groups_judged(self, cells: IntArray) -> BoolArray:
+        """Whether each cell's group was judged, bool[n]."""
+        groups = self.baselines.cells.pairs("global").group_of_cell
+        past = self._past("groups").padded(int(groups.max(initial=-1)) + 1)
+        return np.asarray(past.hours[groups[cells]] >= self._hours_min)
+
+    def _score(self, kind: str, window_seconds: int, axis: str) -> ScopeScores:
+        units = self._score_units(kind, window_seconds)
+        scope_of_unit = self.members[axis].of_cells()
+        if kind == "groups":
+            scope_of_unit = self._scope_of_group(scope_of_unit)
+        scopes = score_scopes(units, scope_of_unit, len(self.members[axis].born()))
+        counted = np.where(scopes.calls >= RECORD_CALLS_MIN, scopes.z, 0)
+        first = 0 if kind == "cells" else len(CELL_SIGNALS)
+        self.records[axis].saw(slice(first, first + len(counted)), counted)
+        return scopes
+
+    def _scope_of_group(self, scope_of_cell: IntArray) -> IntArray:
+        """Cells of a group differ in the model only, so they share the scope of every other axis."""
+        groups = self.baselines.cells.pairs("global").group_of_cell
+        out = np.full(int(groups.max(initial=-1)) + 1, -1, np.int64)
+        out[groups] = scope_of_cell
+        return out
+
+    def _score_units(self, kind: str, window_seconds: int) -> UnitScores:
+        key = kind, window_seconds
+        if key not in self._units:
+            now, before = self.recent.of(window_seconds), self._before(window_seconds)
+            if kind == "groups":
+                groups = self.baselines.cells.pairs("global").group_of_cell
+                count = int(groups.max(initial=-1)) + 1
+                now, before = (
+                    collapse(now, groups, count),
+                    np.bincount(groups, before, count).astype(np.float64),
+                )
+            normal = self._normal(kind, window_seconds)
+            self._units[key] = score_units(now, normal, before, self.recent.length_seconds(window_seconds))
+        return self._units[key]
+
+    def _before(self, window_seconds: int) -> FloatArray:
+        if window_seconds < LONG_SECONDS:
+            return self.recent.calls_per_hour_before(window_seconds)
+        return np.full(len(self.baselines.cells.cells.scopes.values), np.inf)
+
+    def _normal(self, kind: str, window_seconds: int) -> Usual:
+        hour = self._watermark_s // HOUR_S
+        version = (self.baselines.learned_s, hour, self._hours_min)
+        kept = self._usual.get((kind, window_seconds))
+        if kept is None or kept[0] != version:
+            signals = CELL_SIGNALS if kind == "cells" else GROUP_SIGNALS
+            made = usual(signals, self._past(kind), hour % 24, window_seconds, self._hours_min)
+            kept = self._usual[kind, window_seconds] = version, made
+        return kept[1]
+
+    def _past(self, kind: str) -> UnitBaseline:
+        baseline = self.baselines.baseline
+        assert baseline is not None  # noqa: S101 - asked only once there is one
+        return baseline.cells if kind == "cells" else baseline.groups
