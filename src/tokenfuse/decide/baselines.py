@@ -78,7 +78,7 @@ class Baselines:
         part = slice(int(chunk) * ROW_UNITS, (int(chunk) + 1) * ROW_UNITS)
         arrays = {field: getattr(unit, field)[..., part] for field in FIELDS}
         keys = self._group_keys[part] if kind == "groups" else []
-        return {"learned_s": self.learned_s, "days": unit.days, "keys": keys, **arrays}
+        return {"learned_s": self.learned_s, "covered": unit.covered, "keys": keys, **arrays}
 
     def load(self, rows: Mapping[str, dict[str, Any]]) -> None:
         """Inverse of `dump`, all rows together."""
@@ -88,7 +88,7 @@ class Baselines:
             fields = rows[row]
             self.learned_s = fields["learned_s"]
             self._group_keys += fields["keys"]
-            unit = UnitBaseline(days=fields["days"], **{field: fields[field] for field in FIELDS})
+            unit = UnitBaseline(covered=fields["covered"], **{field: fields[field] for field in FIELDS})
             parts[row.split(".")[0]].append(unit)
         self.cells.relearn(self._group_keys)
         self.baseline = DriftBaseline(joined(parts["cells"]), joined(parts["groups"]))
@@ -124,4 +124,4 @@ def _history(table: AxisTable, cells: IntArray, first_s: int, end_s: int) -> Int
 def _ordered(unit: UnitBaseline, place: IntArray) -> UnitBaseline:
     """Column i becomes column place[i]."""
     order = np.argsort(place, kind="stable")
-    return UnitBaseline(days=unit.days, **{field: getattr(unit, field)[..., order] for field in FIELDS})
+    return UnitBaseline(covered=unit.covered, **{field: getattr(unit, field)[..., order] for field in FIELDS})

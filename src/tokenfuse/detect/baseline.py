@@ -41,7 +41,7 @@ class UnitBaseline:
     Attributes:
         sums: int64[M, u], over the whole history.
         hours: int64[u], hours with traffic.
-        days: how many days the history covers, rounded up.
+        covered: int64[24], how many of the history's hours are this hour of the day, UTC.
         calls: float32[24, u], by hour of the day, UTC.
         scores: float32[S, 24, u], sums of the scores.
         tau2_hours, tau2_days: float32[S, u], variance of the mean score between hours (days) beyond what the calls'
@@ -50,7 +50,7 @@ class UnitBaseline:
 
     sums: IntArray
     hours: IntArray
-    days: int
+    covered: IntArray
     calls: Floats
     scores: Floats
     tau2_hours: Floats
@@ -62,7 +62,7 @@ class UnitBaseline:
         if more <= 0:
             return self
         wider = {name: _wider(getattr(self, name), more) for name in _ARRAYS}
-        return UnitBaseline(days=self.days, **wider)
+        return UnitBaseline(covered=self.covered, **wider)
 
     def at(self, hours_of_day: Sequence[int]) -> tuple[FloatArray, FloatArray]:
         """Calls and score sums at some hours of the day: float64[u] and float64[S, u]."""
@@ -103,9 +103,8 @@ def learn_units(signals: Sequence[DriftSignal], history: IntArray, first_hour: i
     residual = scores - calls * mean[:, place]
     noise = calls * spread.variance[:, None, :]
     prior = (PRIOR_SPREAD * spread.shift) ** 2
-    days = -(-calls.shape[0] // HOURS)
     return UnitBaseline(
-        sums, hours, days, by_hour.astype(np.float32), scores_by_hour.astype(np.float32),
+        sums, hours, np.bincount(place, minlength=HOURS), by_hour.astype(np.float32), scores_by_hour.astype(np.float32),
         _tau2(residual**2 - noise, calls**2, hours, PRIOR_HOURS, prior),
         _tau2(by_day(residual) ** 2 - by_day(noise), by_day(calls) ** 2, hours / HOURS, PRIOR_DAYS, prior),
     )  # fmt: skip
@@ -162,7 +161,7 @@ def learn_baseline(history: IntArray, group_of_cell: IntArray, first_hour: int =
 def joined(parts: Sequence[UnitBaseline]) -> UnitBaseline:
     """Baselines of consecutive units as one."""
     arrays = {name: np.concatenate([getattr(part, name) for part in parts], axis=-1) for name in _ARRAYS}
-    return UnitBaseline(days=max(part.days for part in parts), **arrays)
+    return UnitBaseline(covered=parts[0].covered, **arrays)
 
 
 def by_day(hourly: FloatArray) -> FloatArray:

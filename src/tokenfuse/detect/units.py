@@ -95,7 +95,7 @@ def usual(
     return Usual(
         tuple(signals), each.mean, each.variance, each.shift, each.step,
         tau2 * (1 + 1 / np.maximum(periods, 1)) + each.variance / many,
-        calls / (len(some) * max(past.days, 1)),
+        calls / max(int(past.covered[some].sum()), 1),
         past.hours >= hours_min,
     )  # fmt: skip
 
