@@ -15,6 +15,7 @@ from tokenfuse.contracts.rulekinds.burn_rate import BurnRateRule
 from tokenfuse.contracts.rulekinds.cap import ROLLING, CapRule
 from tokenfuse.contracts.rulekinds.drift import DriftRule, DriftSignal
 from tokenfuse.contracts.rulekinds.spike import SpikeRule
+from tokenfuse.contracts.rulekinds.volume import VolumeRule
 
 __all__ = [
     "ROLLING",
@@ -29,11 +30,12 @@ __all__ = [
     "RuleMode",
     "RuleSet",
     "SpikeRule",
+    "VolumeRule",
     "decode_ruleset",
     "encode_ruleset",
 ]
 
-AnyRule = CapRule | SpikeRule | DriftRule | BurnRateRule
+AnyRule = CapRule | SpikeRule | DriftRule | BurnRateRule | VolumeRule
 
 
 class RuleSet(Struct, frozen=True, kw_only=True):

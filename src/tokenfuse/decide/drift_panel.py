@@ -1,6 +1,6 @@
 """All drift rules of one deltas partition: baselines, scoreboards and judges, and their checkpoint rows.
 
-Rows: `drift/baseline/<hours>/<cells or groups>.<chunk>`, `drift/records/<hours>-<hours_min>/<axis>.<chunk>`,
+Rows: `drift/baseline/<hours>/<cells or groups>.<chunk>`, `drift/records/<hours>-<hours_min>/<subject>:<axis>.<chunk>`,
 `drift/joint/<hours>-<hours_min>/<axis>.0`.
 """
 
@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from tokenfuse.contracts.ruleset import DriftRule
+from tokenfuse.contracts.ruleset import VolumeRule
 from tokenfuse.decide.baselines import Baselines
 from tokenfuse.decide.cells import CellIndex
 from tokenfuse.decide.drifts import DriftJudge
 from tokenfuse.decide.evidence import Witness
+from tokenfuse.decide.learned import LearnedRule
 from tokenfuse.decide.members import JointMembers
 from tokenfuse.decide.recent import Recent
-from tokenfuse.decide.scoreboard import Scoreboard
+from tokenfuse.decide.scoreboard import DRIFT, SIGNALS, VOLUME, Scoreboard
 from tokenfuse.decide.standings import Standings
+from tokenfuse.decide.volumes import VolumeJudge
 from tokenfuse.windows.codec import pack, unpack
 
 PREFIX: Final = "drift/"
@@ -34,14 +36,14 @@ class DriftPanel:
         """No rule is in force."""
         self._cells, self._witness, self._standings = cells, witness, standings
         self._recent: Recent | None = None
-        self._judges: list[DriftJudge] = []
+        self._judges: list[DriftJudge | VolumeJudge] = []
         self._baselines: dict[int, Baselines] = {}
         self._boards: dict[Board, Scoreboard] = {}
         self._scored = False
         self._names: set[str] = set()
         self._dropped: list[str] = []
 
-    def install(self, rules: Sequence[DriftRule]) -> None:
+    def install(self, rules: Sequence[LearnedRule]) -> None:
         """Put rules in force; what earlier ones learned is kept where these need it."""
         windows = {w for rule in rules for w in rule.windows_seconds}
         self._recent = Recent(self._cells.cells, windows) if rules else None
@@ -52,14 +54,17 @@ class DriftPanel:
         before, self._boards = self._boards, {}
         self._judges = [self._judge(rule, before) for rule in rules]
 
-    def _judge(self, rule: DriftRule, before: Mapping[Board, Scoreboard]) -> DriftJudge:
+    def _judge(self, rule: LearnedRule, before: Mapping[Board, Scoreboard]) -> DriftJudge | VolumeJudge:
         assert self._recent is not None  # noqa: S101 - there is a rule
         key = rule.baseline_hours, rule.baseline_hours_min
         if key not in self._boards:
             board = before.get(key) or Scoreboard(self._baselines[key[0]], key[1], self._recent)
             board.recent = self._recent
             self._boards[key] = board
-        self._boards[key].watch(rule.axis)
+        if isinstance(rule, VolumeRule):
+            self._boards[key].watch(VOLUME, rule.axis, len(rule.windows_seconds))
+            return VolumeJudge(rule, self._boards[key], self._witness, self._standings)
+        self._boards[key].watch(DRIFT, rule.axis, len(SIGNALS))
         return DriftJudge(rule, self._boards[key], self._witness, self._standings)
 
     def move(self, watermark_s: int) -> None:
@@ -86,9 +91,9 @@ class DriftPanel:
         names = [f"{PREFIX}baseline/{h}/{row}" for h, b in self._baselines.items() for row in b.rows()]
         for key, board in self._boards.items():
             which = f"{key[0]}-{key[1]}"
-            for axis, records in board.records.items():
+            for (subject, axis), records in board.records.items():
                 chunks = range(-(-len(records.born) // RECORD_SCOPES))
-                names += [f"{PREFIX}records/{which}/{axis}.{chunk}" for chunk in chunks]
+                names += [f"{PREFIX}records/{which}/{subject}:{axis}.{chunk}" for chunk in chunks]
             joint = [axis for axis, m in board.members.items() if isinstance(m, JointMembers)]
             names += [f"{PREFIX}joint/{which}/{axis}.0" for axis in joint]
         return names
@@ -126,12 +131,13 @@ class DriftPanel:
             assert isinstance(members, JointMembers)  # noqa: S101 - `rows` names no other
             return pack(members.dump())
         first = int(chunk) * RECORD_SCOPES
-        return pack(board.records[axis].dump(slice(first, first + RECORD_SCOPES)))
+        subject, _, axis = axis.partition(":")
+        return pack(board.records[subject, axis].dump(slice(first, first + RECORD_SCOPES)))
 
     def load(self, rows: Mapping[str, bytes]) -> None:
         """Take over the rows of a checkpoint, after `install`."""
         baselines: dict[int, dict[str, Any]] = {}
-        records: dict[tuple[Board, str], dict[int, Any]] = {}
+        records: dict[tuple[Board, tuple[str, str]], dict[int, Any]] = {}
         for name in sorted(rows):
             kind, which, row = name.removeprefix(PREFIX).split("/", 2)
             if kind == "baseline":
@@ -141,21 +147,23 @@ class DriftPanel:
         for hours, parts in baselines.items():
             if hours in self._baselines:
                 self._baselines[hours].load(parts)
-        for (key, axis), by_chunk in records.items():
-            self._boards[key].records[axis].load([by_chunk[chunk] for chunk in sorted(by_chunk)])
+        for (key, place), by_chunk in records.items():
+            self._boards[key].records[place].load([by_chunk[chunk] for chunk in sorted(by_chunk)])
         self._names = set(rows)
 
     def _load_board(
-        self, kind: str, key: Board, row: str, data: bytes, records: dict[tuple[Board, str], dict[int, Any]]
-    ) -> None:
-        axis, chunk = row.rsplit(".", 1)
+        self, kind: str, key: Board, row: str, data: bytes,
+        records: dict[tuple[Board, tuple[str, str]], dict[int, Any]],
+    ) -> None:  # fmt: skip
+        name, chunk = row.rsplit(".", 1)
         board = self._boards.get(key)
-        if board is None or axis not in board.members:
+        if board is None:
             return
-        members = board.members[axis]
         if kind == "records":
-            records.setdefault((key, axis), {})[int(chunk)] = unpack(data)
-        elif isinstance(members, JointMembers):
+            subject, _, axis = name.partition(":")
+            if (subject, axis) in board.records:
+                records.setdefault((key, (subject, axis)), {})[int(chunk)] = unpack(data)
+        elif isinstance(members := board.members.get(name), JointMembers):
             members.load(unpack(data))
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from tokenfuse.contracts.ruleset import BurnRateRule, CapRule, DriftRule, Rule, RuleSet, SpikeRule
+from tokenfuse.contracts.ruleset import BurnRateRule, CapRule, DriftRule, Rule, RuleSet, SpikeRule, VolumeRule
 from tokenfuse.decide.burn_rates import BurnRateJudge
 from tokenfuse.decide.caps import CapJudge
 from tokenfuse.decide.cells import CellIndex
@@ -72,7 +72,7 @@ class Panel:
         self._closed = [
             CLOSED_JUDGES[type(rule)](rule, court) for rule in rules if type(rule) in CLOSED_JUDGES
         ]
-        self.drifts.install([rule for rule in rules if isinstance(rule, DriftRule)])
+        self.drifts.install([rule for rule in rules if isinstance(rule, DriftRule | VolumeRule)])
         self.move(latest_s, watermark_s)
 
     def move(self, latest_s: int, watermark_s: int) -> None:

@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from tokenfuse.contracts.measures import INDEX
 from tokenfuse.contracts.ruleset import DriftSignal
 from tokenfuse.decide.baselines import HOUR_S, Baselines
 from tokenfuse.decide.members import JointMembers, TableMembers, members_of
@@ -16,9 +17,13 @@ from tokenfuse.detect.drift import ScopeScores, score_scopes
 from tokenfuse.detect.records import Records
 from tokenfuse.detect.signals import CELL_SIGNALS, GROUP_SIGNALS
 from tokenfuse.detect.units import LONG_SECONDS, UnitScores, Usual, score_units, usual
+from tokenfuse.detect.volume import PRIOR_CALLS, VolumeScores, score_volume
 
 DAY_S: Final = 86_400
 SIGNALS: Final = (*CELL_SIGNALS, *GROUP_SIGNALS)
+DRIFT, VOLUME = "drift", "volume"
+"""Subjects of records."""
+
 RECORD_CALLS_MIN: Final = 5
 """A score of fewer calls is no record: the next surprise of one call would hide behind it."""
 
@@ -27,7 +32,8 @@ class Scoreboard:
     """Scores by window, kind of unit and axis, for one baseline length and number of hours that a cell needs.
 
     Attributes:
-        members: scopes by axis. records: by axis, one row per entry of SIGNALS.
+        members: scopes by axis. records: by subject (`drift`, one row per entry of SIGNALS; `volume`, one row per
+            window) and axis.
     """
 
     def __init__(self, baselines: Baselines, hours_min: int, recent: Recent) -> None:
@@ -39,21 +45,25 @@ class Scoreboard:
         self._usual: dict[tuple[str, int], tuple[tuple[int, int, int], Usual]] = {}
         self._units: dict[tuple[str, int], UnitScores] = {}
         self._scopes: dict[tuple[str, int, str], ScopeScores] = {}
+        self._volumes: dict[tuple[int, str], VolumeScores] = {}
         self.members: dict[str, TableMembers | JointMembers] = {}
-        self.records: dict[str, Records] = {}
+        self.records: dict[tuple[str, str], Records] = {}
 
-    def watch(self, axis: str) -> None:
-        """Rules will ask for this axis."""
+    def watch(self, subject: str, axis: str, rows: int) -> None:
+        """Rules will ask for this; records of another number of rows are of no use to them."""
         if axis not in self.members:
             self.members[axis] = members_of(axis, self.baselines.cells)
-            self.records[axis] = Records(len(SIGNALS))
+        known = self.records.get((subject, axis))
+        if known is None or known.rows != rows:
+            self.records[subject, axis] = Records(rows)
 
     def move(self, watermark_s: int) -> None:
         """A new moment: what was scored before is forgotten."""
         self._watermark_s = watermark_s
         self._units.clear()
         self._scopes.clear()
-        for axis, records in self.records.items():
+        self._volumes.clear()
+        for (_, axis), records in self.records.items():
             self.members[axis].of_cells()
             records.meet(self.members[axis].born())
             records.move(watermark_s // DAY_S)
@@ -68,11 +78,29 @@ class Scoreboard:
 
     def bar(self, signal: DriftSignal, axis: str) -> FloatArray:
         """The record that a signal of each scope has to beat: float64[n]."""
-        return np.asarray(self.records[axis].bars()[SIGNALS.index(signal)])
+        return np.asarray(self.records[DRIFT, axis].bars()[SIGNALS.index(signal)])
 
     def fires(self, signal: DriftSignal, axis: str, scopes: IntArray) -> None:
         """A rule fires on these scopes: this day is no ordinary one for them."""
-        self.records[axis].fires(SIGNALS.index(signal), scopes)
+        self.records[DRIFT, axis].fires(SIGNALS.index(signal), scopes)
+
+    def volume(self, window_seconds: int, axis: str, row: int) -> VolumeScores:
+        """Calls of every scope of an axis in a window against what is usual; they are row `row` of the records."""
+        key = window_seconds, axis
+        if key not in self._volumes:
+            length = self.recent.length_seconds(window_seconds) / HOUR_S
+            calls = self.recent.of(window_seconds)[INDEX["calls"]]
+            normal = self._normal("cells", window_seconds)
+            usual_calls, known = np.zeros(len(calls)), np.zeros(len(calls), np.bool_)
+            usual_calls[: len(normal.known)] = normal.calls_per_hour * length
+            known[: len(normal.known)] = normal.known
+            before = self.recent.calls_per_hour_before(window_seconds) * length
+            of_cells, scopes = self.members[axis].of_cells(), len(self.members[axis].born())
+            scores = score_volume(calls, usual_calls, before, known, of_cells, scopes)
+            shown = np.where(scores.calls > PRIOR_CALLS, scores.calls, 0)
+            self.records[VOLUME, axis].saw(slice(row, row + 1), shown[None])
+            self._volumes[key] = scores
+        return self._volumes[key]
 
     def past(self, cells: IntArray) -> tuple[IntArray, BoolArray, int]:
         """Sums over the past of some cells, int64[M, n]; whether each was judged, bool[n]; hours that the past covers."""
@@ -94,7 +122,8 @@ class Scoreboard:
         scopes = score_scopes(units, scope_of_unit, len(self.members[axis].born()))
         counted = np.where(scopes.calls >= RECORD_CALLS_MIN, scopes.z, 0)
         first = 0 if kind == "cells" else len(CELL_SIGNALS)
-        self.records[axis].saw(slice(first, first + len(counted)), counted)
+        if (DRIFT, axis) in self.records:
+            self.records[DRIFT, axis].saw(slice(first, first + len(counted)), counted)
         return scopes
 
     def _scope_of_group(self, scope_of_cell: IntArray) -> IntArray:

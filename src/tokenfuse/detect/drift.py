@@ -95,11 +95,6 @@ def excess_nanousd(
     return np.where(known, recent[INDEX["cost_nanousd"]] - normal, 0)
 
 
-def is_costly(excess: int, rule: DriftRule, window_seconds: int) -> bool:
-    """Whether an excess over a window is worth the rule's attention."""
-    return excess * 86_400 >= rule.floor_nanousd_per_day * window_seconds
-
-
 def threshold(rule: DriftRule, usual: float) -> float:
     """Where `effect_min` lies for a scope, in the unit people read."""
     normal = float(natural(rule.signal, np.array(usual)))

@@ -11,8 +11,9 @@ from tokenfuse.rules.kinds.burn_rate import Burn, BurnRateSpec
 from tokenfuse.rules.kinds.cap import BudgetSpec, CapSpec, Notify
 from tokenfuse.rules.kinds.drift import DriftSpec
 from tokenfuse.rules.kinds.spike import SpikeSpec
+from tokenfuse.rules.kinds.volume import VolumeSpec
 
-AnyKind = CapSpec | BudgetSpec | SpikeSpec | DriftSpec | BurnRateSpec
+AnyKind = CapSpec | BudgetSpec | SpikeSpec | DriftSpec | BurnRateSpec | VolumeSpec
 AnySpec = Annotated[AnyKind, Field(discriminator="kind")]
 KINDS: Final = tuple(spec.model_fields["kind"].annotation.__args__[0] for spec in get_args(AnyKind))
 """What a rule's `kind` may be."""

@@ -9,7 +9,7 @@ import numpy as np
 from tokenfuse.contracts.ruleset import DriftRule, DriftSignal
 from tokenfuse.detect.arrays import BoolArray, FloatArray, IntArray
 from tokenfuse.detect.baseline import DriftBaseline, collapse
-from tokenfuse.detect.drift import breaches, excess_nanousd, is_costly, score_scopes, threshold
+from tokenfuse.detect.drift import breaches, excess_nanousd, score_scopes, threshold
 from tokenfuse.detect.signals import CELL_SIGNALS, GROUP_SIGNALS, natural
 from tokenfuse.detect.units import score_units, usual
 
@@ -50,7 +50,7 @@ def judged(
     cell_past = baseline.cells.padded(recent.shape[1]).sums
     excess = excess_nanousd(rule.signal, recent, cell_past, unit_of_cell, known)
     by_scope = np.array([excess[scope_of_cell == n].sum() for n in range(scopes)], np.int64)
-    costly = np.array([is_costly(int(e), rule, window_seconds) for e in by_scope])
+    costly = by_scope * 86_400 >= rule.floor_nanousd_per_day * window_seconds
     return Judged(
         breaches(rule, scores, row, np.full(scopes, record)) & costly,
         scores.z[row], scores.effect[row], natural(rule.signal, scores.mean[row]), natural(rule.signal, scores.usual[row]),

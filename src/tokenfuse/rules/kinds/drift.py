@@ -47,25 +47,9 @@ class DriftSpec(SevereSpec):
     )
 
     @model_validator(mode="after")
-    def _fits_the_windows(self) -> DriftSpec:
-        if self.baseline % 3600 or not 3600 <= self.baseline <= BASELINE_HOURS_MAX * 3600:
-            raise ValueError(f"baseline: whole hours from 1h to {BASELINE_HOURS_MAX}h")
-        if self.windows != sorted(set(self.windows)) or not all(map(_is_window, self.windows)):
-            raise ValueError("windows: rising, each once: whole minutes up to 1h, whole hours up to 24h")
-        if self.evaluation_interval % 60 or not 60 <= self.evaluation_interval <= 3600:
-            raise ValueError("evaluation_interval: whole minutes from 60s to 1h")
-        if self.baseline_hours_min > self.baseline // 3600:
-            raise ValueError("baseline_hours_min: at most the hours of the baseline")
-        return self
-
-    @model_validator(mode="after")
-    def _has_cells(self) -> DriftSpec:
-        for axis in self.axes:
-            if axis not in (*CELL_AXES, *JOINT_AXES, GLOBAL):
-                raise ValueError(
-                    f"axis {axis}: drift compares cells, so the axis is {GLOBAL}, one of {', '.join(CELL_AXES)},"
-                    f" or several joined by {JOINT}"
-                )
+    def _fits(self) -> DriftSpec:
+        check_learning(self.baseline, self.baseline_hours_min, self.windows, self.evaluation_interval)
+        check_axes(self.axes)
         if self.signal == "tier" and any("model" in axis.split(JOINT) for axis in self.axes):
             raise ValueError(
                 "axis model: tier mix moves between models; use tenant, feature or prompt_template"
@@ -81,6 +65,36 @@ class DriftSpec(SevereSpec):
             baseline_hours=self.baseline // 3600, baseline_hours_min=self.baseline_hours_min, calls_min=self.calls_min,
             floor_nanousd_per_day=self.floor_usd_per_day, evaluation_interval_seconds=self.evaluation_interval,
         )  # fmt: skip
+
+
+def check_learning(baseline: int, hours_min: int, windows: list[int], interval: int) -> None:
+    """What every rule with a learned baseline has to keep.
+
+    Raises:
+        ValueError: what would be right.
+    """
+    if baseline % 3600 or not 3600 <= baseline <= BASELINE_HOURS_MAX * 3600:
+        raise ValueError(f"baseline: whole hours from 1h to {BASELINE_HOURS_MAX}h")
+    if windows != sorted(set(windows)) or not all(map(_is_window, windows)):
+        raise ValueError("windows: rising, each once: whole minutes up to 1h, whole hours up to 24h")
+    if interval % 60 or not 60 <= interval <= 3600:
+        raise ValueError("evaluation_interval: whole minutes from 60s to 1h")
+    if hours_min > baseline // 3600:
+        raise ValueError("baseline_hours_min: at most the hours of the baseline")
+
+
+def check_axes(axes: list[str]) -> None:
+    """Whether all axes are summed from cells.
+
+    Raises:
+        ValueError: one is not.
+    """
+    for axis in axes:
+        if axis not in (*CELL_AXES, *JOINT_AXES, GLOBAL):
+            raise ValueError(
+                f"axis {axis}: drift compares cells, so the axis is {GLOBAL}, one of {', '.join(CELL_AXES)},"
+                f" or several joined by {JOINT}"
+            )
 
 
 def _is_window(seconds: int) -> bool:

@@ -1,0 +1,142 @@
+"""What rules with a learned baseline have in common: windows that take turns, findings with their dollars, and the end.
+
+A finding may be told at any turn of its window. What stands is cleared only at moments when every window had its turn,
+so that no state but the standing verdict itself has to survive a restart.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import Final, Generic, TypeVar
+
+import numpy as np
+
+from tokenfuse.contracts.ruleset import DriftRule, VolumeRule
+from tokenfuse.decide.baselines import HOUR_S
+from tokenfuse.decide.evidence import Evidence, Witness
+from tokenfuse.decide.scoreboard import Scoreboard
+from tokenfuse.decide.standings import Finding, Standings
+from tokenfuse.detect.arrays import IntArray
+
+STEPS_S: Final = (60, 120, 300, 600, 900)
+"""A window is judged every tenth of its length, in these steps: what a day tells does not change within a minute."""
+
+LearnedRule = DriftRule | VolumeRule
+R = TypeVar("R", DriftRule, VolumeRule)
+H = TypeVar("H")
+
+
+class LearnedJudge(ABC, Generic[R, H]):
+    """One rule on one deltas partition; a hit, H, is what its detector says of one scope in one window."""
+
+    def __init__(self, rule: R, board: Scoreboard, witness: Witness, standings: Standings) -> None:
+        """Bind a rule to the scores that it reads."""
+        self.rule: R = rule
+        self._board = board
+        self._witness = witness
+        self._standings = standings
+        self._members = board.members[rule.axis]
+
+    @abstractmethod
+    def _score(self, window_seconds: int, hits: dict[int, H]) -> None:
+        """Add the scopes that are over the rule's thresholds in a window."""
+
+    @abstractmethod
+    def _window_of(self, hit: H) -> int:
+        """The window of a hit, seconds."""
+
+    @abstractmethod
+    def _numbers(self, hit: H) -> tuple[float, float]:
+        """Value and threshold, in the rule's own unit."""
+
+    @abstractmethod
+    def _last(self, scope: int) -> tuple[float, float]:
+        """The same for a scope that is over no threshold any more."""
+
+    @abstractmethod
+    def _excess(self, cells: IntArray, hit: H) -> IntArray:
+        """Nano-dollars above normal in the window, by cell, int64[n]."""
+
+    @abstractmethod
+    def _fires(self, scopes: IntArray) -> None:
+        """These scopes fire today: no ordinary day for their records."""
+
+    def judge(self, before_s: int, judged_s: int, now_ms: int, *, learning: bool) -> None:
+        """Judge the windows whose turn came since `before_s`; while history is read scores only become records."""
+        due = due_windows(self.rule, before_s, judged_s)
+        hits: dict[int, H] = {}
+        for window_seconds in due:
+            self._score(window_seconds, hits)
+        if learning:
+            return
+        standing = self._standings.of(self.rule)
+        found = [scope for scope in sorted(hits) if self._found(scope, hits[scope], judged_s, now_ms)]
+        if found:
+            self._fires(np.array(found, np.int64))
+        if standing and len(due) == len(self.rule.windows_seconds):
+            self._clear({self._members.value(scope) for scope in found}, judged_s)
+
+    def _found(self, scope: int, hit: H, judged_s: int, now_ms: int) -> bool:
+        """Whether a hit is a finding; it is told if it is time to."""
+        value = self._members.value(scope)
+        if value is None or not fnmatchcase(value, self.rule.match):
+            return False
+        stands = value in self._standings.of(self.rule)
+        if stands and not self._standings.due(self.rule, value, now_ms):
+            return True
+        cells = np.flatnonzero(self._members.of_cells() == scope)
+        excess = self._excess(cells, hit)
+        length = self._board.recent.length_seconds(self._window_of(hit))
+        if not self._is_costly(int(excess.sum()), length):
+            return False
+        self._standings.found(self.rule, value, self._finding(value, cells, excess, hit, judged_s), now_ms)
+        return True
+
+    def _finding(self, value: str, cells: IntArray, excess: IntArray, hit: H, judged_s: int) -> Finding:
+        length = self._board.recent.length_seconds(self._window_of(hit))
+        at_ms, so_far = judged_s * 1000, int(excess.sum())
+        rate = so_far * HOUR_S // length
+        standing = self._standings.of(self.rule).get(value)
+        if standing is not None:
+            so_far = standing.excess_nanousd + rate * (at_ms - standing.at_ms) // (HOUR_S * 1000)
+        number, threshold = self._numbers(hit)
+        return Finding(
+            value=number,
+            threshold=threshold,
+            at_ms=at_ms,
+            starts_ms=at_ms - length * 1000,
+            excess_nanousd=so_far,
+            per_hour_nanousd=lambda: rate,
+            evidence=partial(self._evidence, cells, excess, self._window_of(hit)),
+        )
+
+    def _is_costly(self, excess: int, length_seconds: int) -> bool:
+        """Whether an excess over a window is worth the rule's attention."""
+        return excess * 86_400 >= self.rule.floor_nanousd_per_day * length_seconds
+
+    def _evidence(self, cells: IntArray, excess: IntArray, window_seconds: int) -> Evidence:
+        past, _, hours = self._board.past(cells)
+        recent = self._board.recent.of(window_seconds)[:, cells]
+        scale = self._board.recent.length_seconds(window_seconds), hours * HOUR_S
+        ids = cells.astype(np.int32)
+        found = self._witness.of_cells(self.rule.axis, ids, (recent.T, past.T), scale, excess)
+        return replace(found, driver=self.rule.driver)
+
+    def _clear(self, found: set[str | None], judged_s: int) -> None:
+        for value in [value for value in self._standings.of(self.rule) if value not in found]:
+            scope = self._members.number(value)
+            number, threshold = (0.0, 0.0) if scope is None else self._last(scope)
+            self._standings.cleared(self.rule, value, judged_s * 1000, number, threshold)
+
+
+def due_windows(rule: LearnedRule, before_s: int, now_s: int) -> list[int]:
+    """Windows of a rule whose turn came between two moments."""
+    return [w for w in rule.windows_seconds if now_s // _step_s(rule, w) > before_s // _step_s(rule, w)]
+
+
+def _step_s(rule: LearnedRule, window_seconds: int) -> int:
+    most = max((step for step in STEPS_S if step * 10 <= window_seconds), default=0)
+    return max(most, rule.evaluation_interval_seconds)

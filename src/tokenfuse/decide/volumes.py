@@ -1,0 +1,58 @@
+"""Volume rules: the calls of every scope in closed windows against what it usually has and has ever had."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tokenfuse.contracts.measures import INDEX
+from tokenfuse.contracts.ruleset import VolumeRule
+from tokenfuse.decide.learned import LearnedJudge
+from tokenfuse.decide.scoreboard import VOLUME
+from tokenfuse.detect.arrays import IntArray
+from tokenfuse.detect.volume import PRIOR_CALLS, exceeds, excess_nanousd, threshold
+
+
+@dataclass(frozen=True)
+class VolumeHit:
+    """A scope that is over a rule's thresholds in one window; calls with PRIOR_CALLS added."""
+
+    window_seconds: int
+    calls: float
+    usual: float
+    threshold: float
+
+
+class VolumeJudge(LearnedJudge[VolumeRule, VolumeHit]):
+    """One volume rule on one deltas partition; of several windows the shortest says when it began."""
+
+    def _score(self, window_seconds: int, hits: dict[int, VolumeHit]) -> None:
+        row = self.rule.windows_seconds.index(window_seconds)
+        scores = self._board.volume(window_seconds, self.rule.axis, row)
+        record = self._board.records[VOLUME, self.rule.axis].bars()[row]
+        for scope in np.flatnonzero(exceeds(self.rule, scores, record)).tolist():
+            usual = float(scores.usual[scope])
+            limit = threshold(self.rule, usual, float(record[scope]))
+            hits.setdefault(scope, VolumeHit(window_seconds, float(scores.calls[scope]), usual, limit))
+
+    def _window_of(self, hit: VolumeHit) -> int:
+        return hit.window_seconds
+
+    def _numbers(self, hit: VolumeHit) -> tuple[float, float]:
+        return hit.calls - PRIOR_CALLS, hit.threshold
+
+    def _last(self, scope: int) -> tuple[float, float]:
+        row = len(self.rule.windows_seconds) - 1
+        scores = self._board.volume(self.rule.windows_seconds[row], self.rule.axis, row)
+        record = float(self._board.records[VOLUME, self.rule.axis].bars()[row, scope])
+        limit = threshold(self.rule, float(scores.usual[scope]), record)
+        return float(scores.calls[scope]) - PRIOR_CALLS, limit
+
+    def _excess(self, cells: IntArray, hit: VolumeHit) -> IntArray:
+        cost = self._board.recent.of(hit.window_seconds)[INDEX["cost_nanousd"], cells]
+        return excess_nanousd(cost, hit.calls, hit.usual)
+
+    def _fires(self, scopes: IntArray) -> None:
+        for row in range(len(self.rule.windows_seconds)):
+            self._board.records[VOLUME, self.rule.axis].fires(row, scopes)
