@@ -74,8 +74,9 @@ class DriftPanel:
 
     def judge(self, before_s: int, judged_s: int, watermark_s: int, now_ms: int, *, learning: bool) -> None:
         """Judge what closed between two moments; while history is read nothing is told."""
-        if not self._judges or judged_s // 60 == before_s // 60:
+        if self._recent is None or judged_s // 60 == before_s // 60:
             return
+        self._recent.settle()
         for baselines in self._baselines.values():
             baselines.refresh(watermark_s)
         ready = {key for key in self._boards if self._baselines[key[0]].baseline is not None}

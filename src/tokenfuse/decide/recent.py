@@ -15,7 +15,7 @@ from tokenfuse.windows.table import AxisTable
 MINUTE_S: Final = 60
 HOUR_S: Final = 3600
 BEFORE_HOURS: Final = 3
-"""What was there before a surge: the rate of the three hours before it."""
+"""What was there before a surge: the rate of the three hours before it, or a little more."""
 
 
 class Recent:
@@ -30,8 +30,8 @@ class Recent:
         """Keep these windows up to date; multiples of a minute up to an hour, then of an hour."""
         self._cells = cells
         self._rolling = {w: _rolling(cells, w) for w in sorted(windows_seconds)}
-        self._calls = cells.rolling("1h", BEFORE_HOURS * HOUR_S, INDEX["calls"])
-        self._open: tuple[tuple[int, int, int], IntArray] | None = None
+        self._calls = {w: cells.rolling("1h", _reach_s(w), INDEX["calls"]) for w in sorted(windows_seconds)}
+        self._open: IntArray | None = None
         self._watermark_s = 0
 
     def advance(self, watermark_s: int) -> None:
@@ -41,12 +41,12 @@ class Recent:
         hour_s = watermark_s - watermark_s % HOUR_S
         for seconds, rolling in self._rolling.items():
             rolling.advance(minute_s - MINUTE_S if seconds <= HOUR_S else hour_s - HOUR_S)
-        self._calls.advance(hour_s - HOUR_S)
+        for calls in self._calls.values():
+            calls.advance(hour_s - HOUR_S)
 
-    def version(self) -> tuple[int, ...]:
-        """Changes when a sum changes."""
-        minute = max(self._cells.panes["1m"], default=0)
-        return (minute, *(rolling.version for rolling in self._rolling.values()))
+    def settle(self) -> None:
+        """A moment to judge: what was summed for an earlier one is forgotten."""
+        self._open = None
 
     def of(self, window_seconds: int) -> IntArray:
         """Sums over a window: int64[M, c]."""
@@ -63,31 +63,34 @@ class Recent:
         return window_seconds - HOUR_S + self._watermark_s // MINUTE_S * MINUTE_S % HOUR_S
 
     def calls_per_hour_before(self, window_seconds: int) -> FloatArray:
-        """Calls an hour of every cell in the hours before a short window: float64[c]."""
+        """Calls an hour of every cell in the hours before a window: float64[c]."""
         cells = np.arange(len(self._cells.scopes.values), dtype=np.int32)
         open_s = self._watermark_s // MINUTE_S * MINUTE_S % HOUR_S
-        calls = self._calls.of(cells) + self._open_hour(len(cells))[:, INDEX["calls"]]
+        calls = self._calls[window_seconds].of(cells) + self._open_hour(len(cells))[:, INDEX["calls"]]
         inside = self.of(window_seconds)[INDEX["calls"]]
-        before: FloatArray = (
-            np.maximum(calls - inside, 0) * HOUR_S / (BEFORE_HOURS * HOUR_S + open_s - window_seconds)
-        )
+        span_s = _reach_s(window_seconds) + open_s - self.length_seconds(window_seconds)
+        before: FloatArray = np.maximum(calls - inside, 0) * HOUR_S / span_s
         return before
 
     def _open_hour(self, cells: int) -> IntArray:
-        """Sums over the closed minutes of the open hour, int64[c, M]; kept until something may have changed."""
+        """Sums over the closed minutes of the open hour, int64[c, M]; summed once a moment."""
         minute_s = self._watermark_s // MINUTE_S * MINUTE_S
         panes = self._cells.panes["1m"]
-        key = (minute_s, cells, self._calls.version)
-        if self._open is None or self._open[0] != key:
+        if self._open is None or len(self._open) != cells:
             sums = np.zeros((cells, WIDTH), np.int64)
             for start in range(minute_s - minute_s % HOUR_S, minute_s, MINUTE_S):
                 if (pane := panes.get(start)) is not None and pane.count:
                     sums[pane.ids] += pane.rows
-            self._open = key, sums
-        return self._open[1]
+            self._open = sums
+        return self._open
 
 
 def _rolling(cells: AxisTable, window_seconds: int) -> RollingSum:
     if window_seconds <= HOUR_S:
         return cells.rolling("1m", window_seconds, None)
     return cells.rolling("1h", window_seconds - HOUR_S, None)
+
+
+def _reach_s(window_seconds: int) -> int:
+    """Whole hours that hold a window and at least two hours before it."""
+    return BEFORE_HOURS * HOUR_S + (window_seconds // HOUR_S * HOUR_S if window_seconds > HOUR_S else 0)
