@@ -7,7 +7,7 @@ users, runs and further axes from calls. The same calls in the same order give t
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
     from tokenfuse.ingest.call import Call
 
+REMEMBERED_CHARS_MAX: Final = 64
+"""Longer values are hashed each time: a flood of them would fill hundreds of megabytes, and hardly one comes again."""
+
 Cell = tuple[str | None, ...]
 _cell = attrgetter(*CELL_AXES)
 
@@ -44,9 +47,11 @@ class Owners(dict[str, int]):
         self._axis, self._partitions = axis, partitions
 
     def __missing__(self, value: str) -> int:
-        if len(self) >= TABLE_ENTRIES_MAX:
-            self.clear()
-        owner = self[value] = output_partition(self._axis, value, self._partitions)
+        owner = output_partition(self._axis, value, self._partitions)
+        if len(value) <= REMEMBERED_CHARS_MAX:
+            if len(self) >= TABLE_ENTRIES_MAX:
+                self.clear()
+            self[value] = owner
         return owner
 
 

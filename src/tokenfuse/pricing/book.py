@@ -27,6 +27,9 @@ MINUTE_MS: Final = 60_000
 ENTRIES_MAX: Final = 50_000
 """Names of models come from outside; a full cache is emptied, which costs time and nothing else."""
 
+SERVICE_CHARS_MAX: Final = 64
+"""A label has no bound of its own, so a long one is looked up each time and not remembered."""
+
 SERVICE_TIER_LABEL: Final = "service_tier"
 
 
@@ -116,6 +119,8 @@ class PriceBook:
         if entry is None:
             model, provider, batch, service, _ = key
             entry = self._look_up(model, provider, context(batch=batch, service_tier=service), at_ms)
+            if service is not None and len(service) > SERVICE_CHARS_MAX:
+                return entry
             if len(self._entries) >= ENTRIES_MAX:
                 self._entries.clear()
             if entry.by_minute:
