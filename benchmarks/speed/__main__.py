@@ -8,10 +8,12 @@ import time
 from pathlib import Path
 from typing import Final
 
-from benchmarks.speed import rows
+from benchmarks.speed import rows, scaling
 from benchmarks.speed.report import count, fill, table, whole
 from benchmarks.speed.results import Results
 from benchmarks.speed.row import Options, Row
+from benchmarks.speed.stage import machine
+from tests.support.kafka_cluster import KAFKA_VERSION
 
 from tokenfuse.runtime.settings import Settings
 
@@ -97,13 +99,28 @@ def run(row: Row, options: Options, results: Results, deadline: float, *, fresh:
     return True
 
 
+def machine_text(when: tuple[str, str] | None) -> str:
+    """Where and when, in a sentence; the report must be written where it was measured."""
+    if when is None:
+        return "Not measured yet."
+    of = machine()
+    return (
+        f"Measured from {when[0]} to {when[1]} on {of['cores']} cores of {of['processor']}, Python {of['python']}, "
+        f"Apache Kafka {KAFKA_VERSION}, {of['java']}."
+    )
+
+
 def report(results: Results) -> None:
     """Everything measured, on the terminal and in docs/."""
     from benchmarks.speed.plot import plot
 
     text = whole(rows.ALL, results)
+    when = results.first_and_last()
     print(text)
     fill(DOCS / "benchmarks.md", "results", text)
+    fill(DOCS / "benchmarks.md", "machine", machine_text(when))
+    for name, make in (("costs", scaling.costs), ("scopes", scaling.scopes), ("million", scaling.million)):
+        fill(DOCS / "scaling.md", name, make(results))
     plot(results, DOCS / "img" / "benchmarks.png")
 
 

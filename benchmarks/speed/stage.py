@@ -115,7 +115,7 @@ class Stage:
 
     @contextmanager
     def _reader(self) -> Iterator[Consumer]:
-        reader = Consumer({"bootstrap.servers": self.bootstrap_servers, "group.id": "unused"})
+        reader = Consumer({"bootstrap.servers": self.bootstrap_servers, "group.id": "unused", "log_level": 2})
         try:
             yield reader
         finally:

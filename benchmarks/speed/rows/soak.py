@@ -20,7 +20,10 @@ SECONDS: Final = 540.0
 EVERY_SECONDS: Final = 10.0
 FEED_PER_SECOND: Final = 1_000
 MOST_PERCENT: Final = 5.0
-"""Growth over the second half of a batch, by a line through it; windows and ids of ten minutes still fill in the first."""
+"""Growth over the second half of a batch, by a line through it: ids and short windows still fill in the first."""
+
+HORIZON_SECONDS: Final = 120
+"""So that the ids stop growing within a batch."""
 
 
 def measure(options: Options) -> Iterator[Figures]:
@@ -28,7 +31,7 @@ def measure(options: Options) -> Iterator[Figures]:
     while True:
         with Stage() as stage:
             settings = stage.settings(
-                "soak.", deltas_partitions=options.deltas_partitions, dedup_horizon_seconds=120
+                "soak.", deltas_partitions=options.deltas_partitions, dedup_horizon_seconds=HORIZON_SECONDS
             )
             with installation(settings, RULES) as roles, feeding(stage, "soak.", FEED_PER_SECOND):
                 started, found = time.monotonic(), {name: [] for name in ROLES}

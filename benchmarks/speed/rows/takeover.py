@@ -19,7 +19,7 @@ from benchmarks.speed.ratios import short, spread
 from benchmarks.speed.row import Figures, Line, Options, Row, say
 from benchmarks.speed.service import Role, ServiceError, until
 from benchmarks.speed.stage import PARTITIONS, Stage, partition_of
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from tokenfuse.contracts.ids import GENERATION_MS, IDS_FORMAT, SliceIds, encode_ids
 from tokenfuse.contracts.topics import EVENTS, IDS
@@ -104,7 +104,10 @@ class Ends:
 
     def __init__(self, servers: str, topic: str) -> None:
         """Connects."""
-        self._consumer, self._topic = Consumer({"bootstrap.servers": servers, "group.id": "unused"}), topic
+        self._consumer, self._topic = (
+            Consumer({"bootstrap.servers": servers, "group.id": "unused", "log_level": 2}),
+            topic,
+        )
 
     def of(self, partition: int) -> int:
         """Now."""
@@ -137,12 +140,24 @@ def _fill(stage: Stage, settings: Settings, per_slice: int) -> None:
             if number % 20 == 0:
                 producer.flush(120)
     producer.flush(120)
-    group = Consumer({"bootstrap.servers": stage.bootstrap_servers, "group.id": settings.topic(GROUP)})
-    group.commit(
-        offsets=[TopicPartition(settings.topic(EVENTS), p, SLICES) for p in range(PARTITIONS)],
-        asynchronous=False,
-    )
-    group.close()
+    _commit(stage, settings)
+
+
+def _commit(stage: Stage, settings: Settings) -> None:
+    """The group goes on behind the filler. A new group's coordinator may be loading still."""
+    servers, group = stage.bootstrap_servers, settings.topic(GROUP)
+    offsets = [TopicPartition(settings.topic(EVENTS), p, SLICES) for p in range(PARTITIONS)]
+    consumer = Consumer({"bootstrap.servers": servers, "group.id": group, "log_level": 2})
+
+    def committed() -> bool:
+        try:
+            consumer.commit(offsets=offsets, asynchronous=False)
+        except KafkaException:
+            return False
+        return True
+
+    until(committed, "the group's offsets are committed", 60, 0.5)
+    consumer.close()
 
 
 def _ids(partition: int, number: int, record_ms: int, count: int) -> bytes:
