@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import re
 import time
@@ -47,6 +48,8 @@ class Receiver:
     """
 
     name = "receiver"
+    slow_seconds = 0.0
+    """Calls that change something are done at once, and answered only so much later."""
 
     def __init__(self, file: Path | None = None) -> None:
         self.received: list[dict[str, Any]] = []
@@ -108,8 +111,11 @@ class Receiver:
             return web.json_response(body, status=429, headers=headers)
         return web.Response(status=int(answer), text="<html>upstream trouble</html>", headers=headers)
 
-    def answer(self, request: web.Request, body: dict[str, Any], status: int = 200) -> web.Response:
+    async def answer(self, request: web.Request, body: dict[str, Any], status: int = 200) -> web.Response:
         """The answer, or a connection that breaks before it where the script says so."""
+        if self.slow_seconds:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._released.wait(), self.slow_seconds)
         if self._script and self._script[0][0] == LOST:
             self._script.popleft()
             assert request.transport is not None
@@ -167,7 +173,7 @@ class SlackServer(Receiver):
         ts = self._next_ts()
         self.messages.append({"type": "message", "ts": ts, "bot_id": "B0TEST", **_content(body)})
         self.record("chat.postMessage", {**body, "ts": ts})
-        return self.answer(
+        return await self.answer(
             request, {"ok": True, "channel": self.channel_id, "ts": ts, "message": self.messages[-1]}
         )
 
@@ -185,7 +191,7 @@ class SlackServer(Receiver):
             return self._refuse("chat.update", error or "message_not_found")
         found[0].update(_content(body), edited={"ts": self._next_ts()})
         self.record("chat.update", body)
-        return self.answer(
+        return await self.answer(
             request, {"ok": True, "channel": self.channel_id, "ts": body["ts"], "text": body["text"]}
         )
 
@@ -275,7 +281,7 @@ class PagerDutyServer(Receiver):
         self._apply(event["event_action"], key)
         self.record(event["event_action"], event)
         body = {"status": "success", "message": "Event processed", "dedup_key": key}
-        return self.answer(request, body, status=202)
+        return await self.answer(request, body, status=202)
 
     def _apply(self, action: str, key: str) -> None:
         if action == "trigger":

@@ -64,6 +64,8 @@ class Courier:
             return False
         pending.in_flight = True
         pending.tries += 1
+        if pending.first_try_seconds is None:
+            pending.first_try_seconds = self._now()
         outcome = await self._send(pending)
         self._settle(pending, outcome)
         return True
@@ -101,7 +103,11 @@ class Courier:
                 self._give_up(pending, outcome)
 
     def _retry(self, pending: Pending, retry: Retry) -> None:
-        if self._policy.is_over(pending.tries, self._now() - pending.since_seconds):
+        # Not from when it was read: behind a slow receiver's queue the first try may come late, and is then the first.
+        first_try_seconds = (
+            pending.first_try_seconds if pending.first_try_seconds is not None else self._now()
+        )
+        if self._policy.is_over(pending.tries, self._now() - first_try_seconds):
             self._give_up(pending, retry)
             return
         delay = self._policy.delay_seconds(retry, pending.tries, self._rng)

@@ -30,6 +30,7 @@ class Pending:
     since_seconds: float
     not_before_seconds: float = 0.0
     tries: int = 0
+    first_try_seconds: float | None = None
     in_flight: bool = False
 
 

@@ -22,7 +22,7 @@ from tokenfuse.contracts.topics import ALERTS
 from tokenfuse.gateway.reader import stop_client
 from tokenfuse.notify.contract import Reason
 from tokenfuse.notify.courier import Courier
-from tokenfuse.notify.lane import Lane
+from tokenfuse.notify.lane import PENDING_MAX, Lane
 from tokenfuse.notify.outbox import Outbox
 from tokenfuse.notify.pagerduty import PagerDutyNotifier
 from tokenfuse.notify.retry import RetryPolicy
@@ -233,7 +233,7 @@ class Outlet(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
             await self._open(client)
         self._throttle(client)
         epoch = self._epoch
-        batches = await client.getmany(timeout_ms=POLL_MS)
+        batches = await client.getmany(timeout_ms=POLL_MS, max_records=PENDING_MAX)
         if epoch != self._epoch:
             return  # a rebalance in between: the lanes are opened afresh, and read from the beginning
         for partition, sender in self._senders.items():

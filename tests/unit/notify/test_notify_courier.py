@@ -152,3 +152,11 @@ async def test_a_change_is_sent_with_the_reference_of_the_first_message(clock):
     await run_until_empty(sender, clock)
 
     assert sender.notifier.sent == [(1, None), (2, "C1/1.0")]
+
+
+async def test_the_hour_of_an_alert_begins_with_its_first_try_not_with_its_wait_behind_others(clock):
+    sender = courier(clock, TROUBLE, DONE)
+    sender.outbox.offer(0, alert(1), 0.0)
+    clock.now = 7200.0
+    await run_until_empty(sender, clock)
+    assert sender._observer.counts == [("slack", "delivered")]
