@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 
 import pytest
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.admin.records_to_delete import RecordsToDelete
+from aiokafka.errors import CommitFailedError
 from tests.support.ingest import (
     Process,
     all_cut,
@@ -24,7 +26,12 @@ from tests.support.ingest import (
 from tokenfuse.contracts import topics
 from tokenfuse.runtime import kafka
 from tokenfuse.runtime.ingest import run_ingest
-from tokenfuse.runtime.ingest.errors import LostRecordsError, PartitionCountError, UnfinishedSliceError
+from tokenfuse.runtime.ingest.errors import (
+    CountedBeforeError,
+    LostRecordsError,
+    PartitionCountError,
+    UnfinishedSliceError,
+)
 from tokenfuse.runtime.ingest.fence import Fence, OffsetFence
 
 SLICE_TIME_S = 1_764_000_000
@@ -229,3 +236,50 @@ async def eventually_cut_some(settings) -> None:
         return bool((await deltas_of(settings)).blocks)
 
     await eventually(cut, "the first blocks")
+
+
+async def set_offset(settings, offset: int) -> None:
+    """As kafka-consumer-groups --reset-offsets does, for every partition that has got so far.
+
+    Like that, it must wait until the group has forgotten its static member.
+    """
+    async with kafka.consumer(settings, group_id=settings.topic("tokenfuse.ingest")) as consumer:
+        tps = [TopicPartition(settings.topic(topics.EVENTS), p) for p in range(settings.source_partitions)]
+        consumer.assign(tps)
+        ends = await consumer.end_offsets(tps)
+
+        async def committed() -> bool:
+            with contextlib.suppress(CommitFailedError):
+                await consumer.commit({tp: offset for tp, end in ends.items() if end >= offset})
+                return True
+            return False
+
+        await eventually(committed, "the group is empty")
+
+
+async def test_an_accepted_loss_leaves_its_records_out_and_nothing_else(settings) -> None:
+    """Readers of deltas take no hole: the first slice begins where the last one ended."""
+    async with worker(settings):
+        await publish(settings, [event(f"e{i}", "acme", time=SLICE_TIME_S) for i in range(10)])
+        await all_cut(settings)
+    await publish(settings, [event(f"f{i}", "acme", time=SLICE_TIME_S) for i in range(10)])
+    await forget(settings, topics.EVENTS)
+    await set_offset(settings, 20)
+
+    with Process(settings, die_after=2) as process:  # the slice that leaves them out is cut again as it was
+        await publish(settings, [event(f"g{i}", "acme", time=SLICE_TIME_S) for i in range(10)])
+        assert await asyncio.to_thread(process.wait) == -signal.SIGKILL
+    async with worker(settings):
+        deltas = await all_cut(settings)
+
+    assert deltas.sums["global", "", SLICE_TIME_S][0] == 20
+
+
+async def test_an_offset_that_would_count_again_is_refused(settings) -> None:
+    async with worker(settings):
+        await publish(settings, [event(f"e{i}", "acme") for i in range(10)])
+        await all_cut(settings)
+    await set_offset(settings, 5)
+
+    with pytest.raises(CountedBeforeError, match="the offset 5 was set by hand, but records up to 10 were"):
+        await asyncio.wait_for(run_ingest(settings, asyncio.Event(), lambda _: None), 30)

@@ -40,13 +40,11 @@ async def read_topic(bootstrap_servers: str, topic: str) -> dict[int, list[Consu
     ) as consumer:
         ends = await _ends(consumer, topic)
         consumer.assign(list(ends))
-        position = dict.fromkeys(ends, 0)
-        for tp in ends:
-            consumer.seek(tp, 0)
-        while any(position[tp] < end for tp, end in ends.items()):
+        for tp, beginning in (await consumer.beginning_offsets(list(ends))).items():
+            consumer.seek(tp, beginning)
+        while any([await consumer.position(tp) < end for tp, end in ends.items()]):
             for tp, batch in (await consumer.getmany(timeout_ms=200)).items():
                 records[tp.partition].extend(batch)
-                position[tp] = batch[-1].offset + 1
     return records
 
 

@@ -24,7 +24,7 @@ def test_a_fence_without_a_format_is_of_the_first_one() -> None:
 @pytest.mark.parametrize("metadata", ['{"a":7,"b":9,"format":2}', '{"start":7,"format":2}', "text of a tool"])
 def test_a_fence_that_cannot_be_read_is_not_taken_for_none(metadata: str) -> None:
     """Taken for none, its slice would be cut otherwise than it was begun, and counted twice or not at all."""
-    with pytest.raises(UnreadableFenceError, match=r"source partition 3.*Start the release that wrote it"):
+    with pytest.raises(UnreadableFenceError, match=r"source partition 3.*not to this release"):
         _from_offset(committed(metadata), 3)
 
 

@@ -3,6 +3,8 @@
 IngestError
 ├── LostRecordsError          records expired before they were counted
 ├── SourceRecreatedError      the source topic is shorter than what was counted
+├── FenceLostError            what was counted is on the deltas, but no offset of the group says so
+├── CountedBeforeError        an operator's offset would count records again
 ├── UnfinishedSliceError      a slice begun by another release or with other settings
 ├── UnreadableFenceError      a slice begun by a release that this one cannot read
 ├── UnreadableIdsError        ids written by such a release
@@ -40,6 +42,27 @@ class SourceRecreatedError(IngestError):
         )
 
 
+class FenceLostError(IngestError):
+    """No offset is committed, though records were counted: the group was deleted, expired, or was not restored."""
+
+    def __init__(self, topic: str, partition: int, last: int) -> None:
+        super().__init__(
+            f"{topic}-{partition}: no offset is committed for the group, but records up to {last} were counted. If the "
+            f"topic is as it was then, set the offset of this partition to {last} (kafka-consumer-groups "
+            f"--reset-offsets); if it was restored with other offsets, see 'Backup and restore' in docs/operations.md"
+        )
+
+
+class CountedBeforeError(IngestError):
+    """An offset without a fence lies before what was counted."""
+
+    def __init__(self, topic: str, partition: int, wanted: int, last: int) -> None:
+        super().__init__(
+            f"{topic}-{partition}: the offset {wanted} was set by hand, but records up to {last} were counted, and the "
+            f"agents would drop them. Set it to {last}, or further to leave records out"
+        )
+
+
 class UnfinishedSliceError(IngestError):
     """A slice must be cut again as it was begun, and this process would cut it otherwise."""
 
@@ -55,8 +78,8 @@ class UnreadableFenceError(IngestError):
 
     def __init__(self, partition: int, why: str) -> None:
         super().__init__(
-            f"source partition {partition}: the metadata of the group's offset is not readable: {why}. Start the "
-            f"release that wrote it; it can be this one again when every ingest worker stopped in order under it"
+            f"source partition {partition}: the metadata of the group's offset says where a slice ends, but not to "
+            f"this release: {why}"
         )
 
 

@@ -46,6 +46,7 @@ class Fence(msgspec.Struct, frozen=True):
         a, b: source offsets, half open; a == b: nothing is begun.
         record_ms, event_ms: the clocks at a; -1 where nothing came before.
         recipe: by what the slice is cut: price book, formats, settings.
+        first: records before it are left out of the slice, since an operator accepted their loss; -1: none.
     """
 
     a: int
@@ -54,6 +55,7 @@ class Fence(msgspec.Struct, frozen=True):
     event_ms: int = -1
     recipe: str = ""
     format: int = FORMAT
+    first: int = -1
 
 
 class FenceStore(Protocol):

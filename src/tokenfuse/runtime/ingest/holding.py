@@ -28,11 +28,15 @@ class Holding:
         cutter: at the start of the next slice.
         unfinished: the fence of a slice that must be cut again; None: the next slice is free.
         slice_records_max: of a free slice.
+        first: the first record to take, where those before it are left out of the slice.
     """
 
-    def __init__(self, cutter: SliceCutter, unfinished: Fence | None, slice_records_max: int) -> None:
+    def __init__(
+        self, cutter: SliceCutter, unfinished: Fence | None, slice_records_max: int, first: int = -1
+    ) -> None:
         self.cutter = cutter
-        self.next = cutter.position
+        self.first = first
+        self.next = max(cutter.position, first)
         self.released = unfinished is None
         self._records: list[Record] = []
         self._bytes = 0
@@ -107,6 +111,7 @@ class Holding:
         del self._records[: len(records)]
         self._bytes -= sum(map(_size, records))
         self._unfinished_end = None
+        self.first = -1
         self.released = False
 
     def _free_slice(self) -> int:

@@ -8,10 +8,13 @@ import structlog
 from aiokafka import TopicPartition
 
 from tokenfuse.contracts import topics
+from tokenfuse.contracts.block import DeltaBlock, Tick, decode_block
 from tokenfuse.contracts.formats import UnknownFormatError
 from tokenfuse.contracts.ids import GENERATION_MS, SliceIds, decode_ids
 from tokenfuse.ingest.slices import homogeneous
 from tokenfuse.runtime.ingest.errors import (
+    CountedBeforeError,
+    FenceLostError,
     LostRecordsError,
     SourceRecreatedError,
     UnfinishedSliceError,
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+DELTAS_LOOKED_BACK: Final = (100, 1_000, 10_000, 100_000)
+"""Records of the deltas topic in which the end of a source is looked for; every source that is held ticks in it."""
+
 CLOCK_SKEW_MS: Final = 5 * 60_000
 """How far the clocks of brokers and workers may differ when ids are looked for by the time they were written."""
 
@@ -42,6 +48,7 @@ class Recovery:
     def __init__(self, reader: LogReader, recipe: Recipe, settings: Settings) -> None:
         self._reader, self._recipe, self._settings = reader, recipe, settings
         self._events, self._ids = settings.topic(topics.EVENTS), settings.topic(topics.IDS)
+        self._deltas = settings.topic(topics.DELTAS)
 
     async def holding(self, source: int, fence: Fence | None) -> Holding:
         """The partition as it stood at the fence.
@@ -54,10 +61,10 @@ class Recovery:
             IngestError: see `errors`.
         """
         beginning = await self._reader.beginning(self._tp(source))
-        if fence is None:
-            fence = Fence(beginning, beginning)
+        if fence is None or not fence.recipe:
+            fence = await self._joined(source, fence, beginning)
         end = await self._reader.end(self._tp(source))
-        if fence.a < beginning:
+        if max(fence.a, fence.first) < beginning:
             raise LostRecordsError(self._events, source, fence.a, beginning)
         if max(fence.a, fence.b) > end:
             raise SourceRecreatedError(self._events, source, max(fence.a, fence.b), end)
@@ -66,7 +73,38 @@ class Recovery:
             raise UnfinishedSliceError(source, fence.a, fence.b, fence.recipe, str(self._recipe))
         cutter = await self._remember(source, fence, beginning)
         log.info("partition taken", source=source, position=fence.a, again_to=fence.b, ids=len(cutter.index))
-        return Holding(cutter, unfinished, self._settings.slice_records_max)
+        return Holding(cutter, unfinished, self._settings.slice_records_max, fence.first)
+
+    async def _joined(self, source: int, fence: Fence | None, beginning: int) -> Fence:
+        """Where to begin without a fence of ours: behind what the agents have of this source, who take no hole."""
+        last = await self._last_cut(source)
+        if last is None or (fence is None and last == beginning):
+            return fence or Fence(beginning, beginning)
+        if fence is None and last < beginning:
+            raise LostRecordsError(self._events, source, last, beginning)
+        if fence is None:
+            raise FenceLostError(self._events, source, last)
+        if fence.a < last:
+            raise CountedBeforeError(self._events, source, fence.a, last)
+        if fence.a > last:
+            log.warning("records left out by an operator's offset", source=source, start=last, end=fence.a)
+        return Fence(last, last, first=fence.a)
+
+    async def _last_cut(self, source: int) -> int | None:
+        """Source offset up to which `tokenfuse.deltas` goes, by its newest block or tick of this source."""
+        tp = TopicPartition(self._deltas, 0)
+        beginning, end = await self._reader.beginning(tp), await self._reader.end(tp)
+        for stretch in DELTAS_LOOKED_BACK:
+            ends = [
+                block.b if isinstance(block, DeltaBlock) else block.position
+                async for records in self._reader.scan(tp, max(beginning, end - stretch), end)
+                for block in (decode_block(record.value or b"") for record in records)
+                if isinstance(block, DeltaBlock | Tick) and block.source == source
+            ]
+            if ends or end - stretch <= beginning:
+                return max(ends, default=None)
+        log.warning("no newer block of this source was found", source=source, records=DELTAS_LOOKED_BACK[-1])
+        return None
 
     async def _remember(self, source: int, fence: Fence, beginning: int) -> SliceCutter:
         """A cutter that knows the ids of the horizon before the fence."""

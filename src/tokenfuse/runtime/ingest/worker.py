@@ -299,8 +299,11 @@ class Worker:
         return False
 
     def _fence(self, source: int, end: int) -> Fence:
-        cutter = self._holdings[source].cutter
-        return Fence(cutter.position, end, cutter.record_ms, cutter.event_ms, str(self._recipe))
+        holding = self._holdings[source]
+        cutter = holding.cutter
+        return Fence(
+            cutter.position, end, cutter.record_ms, cutter.event_ms, str(self._recipe), first=holding.first
+        )
 
     def _tp(self, source: int) -> TopicPartition:
         return TopicPartition(self._events, source)

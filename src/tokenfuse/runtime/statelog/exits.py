@@ -38,6 +38,10 @@ class ExitReason(Enum):
         "the group no longer knows this worker: it was silent for too long, or TOKENFUSE_INSTANCE_ID lives twice",
     )
     GROUP_FAILED = (84, "the broker does not let this worker into its consumer group: see its error below")
+    INPUT_RECREATED = (
+        85,
+        "the input log is shorter than the checkpoint says: see 'Backup and restore' in docs/operations.md",
+    )
     FAUST_CRASHED = (81, "Faust gave up: see its error above")
     UNKNOWN_FORMAT = (
         82,

@@ -82,6 +82,7 @@ class Watchdog:
         self._progress: tuple[Hashable, float] = (None, time.monotonic())
         self._positions: dict[int, int] = {}
         self._behind_since: dict[int, float] = {}
+        self._beyond: set[int] = set()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -127,6 +128,9 @@ class Watchdog:
         positions = self._owner.positions()
         unmoved = {index for index, offset in positions.items() if self._positions.get(index) == offset}
         ends = await self._end_offsets() if unmoved else {}
+        self._check_beyond(
+            {index for index, end in ends.items() if positions.get(index, 0) > end}, positions, ends
+        )
         behind = {index for index in unmoved if ends.get(index, 0) > positions[index]}
         self._behind_since = {index: self._behind_since.get(index, now) for index in behind}
         self._positions = positions
@@ -139,3 +143,18 @@ class Watchdog:
                     next_offset=positions[index],
                     end_offset=ends[index],
                 )
+
+    def _check_beyond(self, beyond: set[int], positions: dict[int, int], ends: dict[int, int]) -> None:
+        """The log is shorter than what the checkpoint took from it: what comes now would pass for known, unread.
+
+        Asked twice: a leader that has just changed may not know its own end yet.
+        """
+        for index in beyond & self._beyond:
+            die(
+                ExitReason.INPUT_RECREATED,
+                role=self._owner.spec.role,
+                partition=index,
+                next_offset=positions[index],
+                end_offset=ends[index],
+            )
+        self._beyond = beyond
