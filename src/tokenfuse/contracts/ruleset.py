@@ -10,6 +10,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
+from tokenfuse.contracts.rulekinds.agent import AgentMeasure, AgentRule
 from tokenfuse.contracts.rulekinds.base import Maturity, Response, Rule, RuleMode
 from tokenfuse.contracts.rulekinds.burn_rate import BurnRateRule
 from tokenfuse.contracts.rulekinds.cap import ROLLING, CapRule
@@ -19,6 +20,8 @@ from tokenfuse.contracts.rulekinds.volume import VolumeRule
 
 __all__ = [
     "ROLLING",
+    "AgentMeasure",
+    "AgentRule",
     "AnyRule",
     "BurnRateRule",
     "CapRule",
@@ -35,7 +38,7 @@ __all__ = [
     "encode_ruleset",
 ]
 
-AnyRule = CapRule | SpikeRule | DriftRule | BurnRateRule | VolumeRule
+AnyRule = CapRule | SpikeRule | DriftRule | BurnRateRule | VolumeRule | AgentRule
 
 
 class RuleSet(Struct, frozen=True, kw_only=True):

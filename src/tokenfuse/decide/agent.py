@@ -17,6 +17,7 @@ from tokenfuse.contracts.ruleset import RuleSet, decode_ruleset, encode_ruleset
 from tokenfuse.contracts.signal import Clock, Signal
 from tokenfuse.decide.drift_panel import PREFIX
 from tokenfuse.decide.panel import Panel
+from tokenfuse.decide.records import PREFIX as RECORD
 from tokenfuse.windows.clocks import Clocks, Contiguity
 from tokenfuse.windows.codec import pack, unpack
 from tokenfuse.windows.pane import Ids
@@ -115,7 +116,7 @@ class AgentCore:
         self._latest_s = max(self._latest_s, newest_ms // 1000, self.clocks.watermark_ms // 1000)
         self.panel.move(self._latest_s, self.clocks.watermark_ms // 1000)
         if self.clocks.learning:
-            self.panel.learn(self.clocks.now_ms)
+            self.panel.learn(touched, self.clocks.now_ms)
         else:
             self.panel.judge(touched, self.clocks.now_ms)
 
@@ -154,7 +155,7 @@ class AgentCore:
             names.append("standings")
         if self._rules_changed:
             names.append("rules")
-        return names + self.panel.drifts.dirty_rows()
+        return names + self.panel.records.dirty_rows() + self.panel.drifts.dirty_rows()
 
     def snapshot(self, row: str) -> bytes:
         """Bytes of one row, which counts as unchanged from now on."""
@@ -168,11 +169,14 @@ class AgentCore:
             )
         if row.startswith(PREFIX):
             return self.panel.drifts.snapshot(row)
+        if row.startswith(RECORD):
+            return self.panel.records.snapshot(row)
         return self.state.snapshot(row)
 
     def dropped_rows(self) -> list[str]:
         """Names of rows that no longer exist, once."""
         names, self._dropped = self._dropped, []
+        names += self.panel.records.dropped_rows()
         return names + self.panel.drifts.dropped_rows() + self.state.dropped_rows()
 
     def head(self) -> bytes:
@@ -222,9 +226,10 @@ class AgentCore:
             self.panel.standings.load(unpack(rows["standings"])["standings"])
         self.panel.drifts.load({name: data for name, data in rows.items() if name.startswith(PREFIX)})
         self._dropped += [name for name in rows if _is_own(name) and name.startswith("baseline/")]
+        self.panel.records.load({name: data for name, data in rows.items() if name.startswith(RECORD)})
         self.panel.standings.changed = False
 
 
 def _is_own(row: str) -> bool:
     """Whether a row is none of the windows'."""
-    return row in {"standings", "rules"} or row.startswith((PREFIX, "baseline/"))
+    return row in {"standings", "rules"} or row.startswith((PREFIX, RECORD, "baseline/"))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 from tokenfuse.contracts.ruleset import AnyRule
 from tokenfuse.decide.cells import CellIndex
 from tokenfuse.decide.evidence import Witness
+from tokenfuse.decide.records import RecordShelf
+from tokenfuse.decide.run_records import RunLearner
 from tokenfuse.decide.standings import Standings
+from tokenfuse.detect.agent import RECORDED
 from tokenfuse.windows.pane import Ids
 from tokenfuse.windows.state import WindowState
 
@@ -22,6 +26,12 @@ class Court:
     cells: CellIndex
     witness: Witness
     standings: Standings
+    records: RecordShelf
+
+    @cached_property
+    def runs(self) -> RunLearner:
+        """What is usual for runs; one for all rules."""
+        return RunLearner(self.state, self.records.of("runs", len(RECORDED)))
 
 
 class OpenJudge(Protocol):

@@ -10,7 +10,16 @@ from typing import Final
 
 import numpy as np
 
-from tokenfuse.contracts.ruleset import BurnRateRule, CapRule, DriftRule, Rule, RuleSet, SpikeRule, VolumeRule
+from tokenfuse.contracts.ruleset import (
+    AgentRule,
+    BurnRateRule,
+    CapRule,
+    DriftRule,
+    Rule,
+    RuleSet,
+    SpikeRule,
+    VolumeRule,
+)
 from tokenfuse.decide.burn_rates import BurnRateJudge
 from tokenfuse.decide.caps import CapJudge
 from tokenfuse.decide.cells import CellIndex
@@ -18,12 +27,16 @@ from tokenfuse.decide.drift_panel import DriftPanel
 from tokenfuse.decide.evidence import Witness
 from tokenfuse.decide.judge import ClosedJudge, Court, MakeClosed, MakeOpen, OpenJudge
 from tokenfuse.decide.members import has_axis
+from tokenfuse.decide.records import RecordShelf
+from tokenfuse.decide.run_records import RunLearner
+from tokenfuse.decide.runs import agent_judge
 from tokenfuse.decide.spikes import SpikeJudge
 from tokenfuse.decide.standings import Standings
 from tokenfuse.windows.pane import Ids
 from tokenfuse.windows.state import WindowState
 
 NOTHING: Final = np.empty(0, np.int32)
+RUN: Final = "run_id"
 STEP_S: Final = 10
 """Standing verdicts are judged again, and drift at most this often, at every so many seconds of event time."""
 
@@ -31,6 +44,7 @@ OPEN_JUDGES: Final[dict[type[Rule], MakeOpen]] = {
     CapRule: CapJudge,
     SpikeRule: SpikeJudge,
     BurnRateRule: BurnRateJudge,
+    AgentRule: agent_judge,
 }
 CLOSED_JUDGES: Final[dict[type[Rule], MakeClosed]] = {}
 
@@ -41,6 +55,7 @@ class Panel:
     Attributes:
         judged_s: watermark at which closed panes were last judged, a multiple of STEP_S.
         drifts: the drift rules, with what they have learned.
+        records: daily maxima, by what has them.
         fresh: the rule set has not judged yet: its first look is at every scope, since one that is over a new limit
             may never make another call.
     """
@@ -56,6 +71,9 @@ class Panel:
         self._watermark_s = 0
         self.standings = Standings()
         self.drifts = DriftPanel(self._cells, self._witness, self.standings)
+        self.records = RecordShelf()
+        self._runs: RunLearner | None = None
+        self._agents: list[AgentRule] = []
         self.ruleset: RuleSet | None = None
         self.judged_s = 0
         self.fresh = False
@@ -67,7 +85,12 @@ class Panel:
         tables = set(self._state.tables)
         rules = [rule for rule in ruleset.rules if has_axis(rule.axis, tables)]
         self.standings.keep_only({rule.id for rule in rules})
-        court = Court(self._state, self._cells, self._witness, self.standings)
+        self.records.keep(
+            {"runs"} if any(isinstance(r, AgentRule) and r.times_record for r in rules) else set()
+        )
+        court = Court(self._state, self._cells, self._witness, self.standings, self.records)
+        self._agents = [r for r in rules if isinstance(r, AgentRule) and r.axis == RUN]
+        self._runs = court.runs if self.records.kept else None
         self._open = [OPEN_JUDGES[type(rule)](rule, court) for rule in rules if type(rule) in OPEN_JUDGES]
         self._closed = [
             CLOSED_JUDGES[type(rule)](rule, court) for rule in rules if type(rule) in CLOSED_JUDGES
@@ -95,17 +118,30 @@ class Panel:
             elif axis in touched or (closed and self.standings.of(judge.rule)):
                 judge.judge(touched.get(axis, NOTHING), self._latest_s, now_ms)
         self.fresh = False
+        self._learn_runs(touched)
         if closed:
             self._judge_closed(before_s, now_ms)
         self.drifts.judge(before_s, self.judged_s, self._watermark_s, now_ms, learning=False)
+
+    def _learn_runs(self, touched: dict[str, Ids]) -> None:
+        """Touched runs teach what is usual, but for those of which something stands."""
+        if self._runs is None or RUN not in touched:
+            return
+        scopes = self._state.tables[RUN].scopes
+        odd = {scopes.id_of(value) for rule in self._agents for value in self.standings.of(rule)}
+        usual = (
+            np.array([i for i in touched[RUN].tolist() if i not in odd], np.int32) if odd else touched[RUN]
+        )
+        self._runs.learn(usual, self._latest_s)
 
     def _judge_closed(self, before_s: int, now_ms: int) -> None:
         for judge in self._closed:
             if self.judged_s // judge.interval_s > before_s // judge.interval_s:
                 judge.judge(self.judged_s, now_ms)
 
-    def learn(self, now_ms: int) -> None:
+    def learn(self, touched: dict[str, Ids], now_ms: int) -> None:
         """While history is read: what is normal is learned, and nothing is told."""
+        self._learn_runs(touched)
         before_s = self._close()
         self.drifts.judge(before_s, self.judged_s, self._watermark_s, now_ms, learning=True)
 

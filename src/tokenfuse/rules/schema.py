@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, get_args
 
 from pydantic import BaseModel, Field
 
+from tokenfuse.rules.kinds.agent import AgentSpec
 from tokenfuse.rules.kinds.base import ResponseSpec, Strict, Table
 from tokenfuse.rules.kinds.burn_rate import Burn, BurnRateSpec
 from tokenfuse.rules.kinds.cap import BudgetSpec, CapSpec, Notify
@@ -13,7 +14,7 @@ from tokenfuse.rules.kinds.drift import DriftSpec
 from tokenfuse.rules.kinds.spike import SpikeSpec
 from tokenfuse.rules.kinds.volume import VolumeSpec
 
-AnyKind = CapSpec | BudgetSpec | SpikeSpec | DriftSpec | BurnRateSpec | VolumeSpec
+AnyKind = CapSpec | BudgetSpec | SpikeSpec | DriftSpec | BurnRateSpec | VolumeSpec | AgentSpec
 AnySpec = Annotated[AnyKind, Field(discriminator="kind")]
 KINDS: Final = tuple(spec.model_fields["kind"].annotation.__args__[0] for spec in get_args(AnyKind))
 """What a rule's `kind` may be."""

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from tokenfuse.contracts.event import TIERS, Tier
+from tokenfuse.contracts.sketch import sketch_of
 from tokenfuse.rules.units import Duration, Usd
 
 CALLS_MAX: Final = 500_000
@@ -61,7 +62,18 @@ class Series(_Strict):
     model: str = "gpt-5-mini"
     prompt_template: str | None = None
     user: str | None = None
-    run_id: str | None = None
+    run_id: str | None = Field(None, description="All calls are steps of this run; see calls_per_run.")
+    calls_per_run: int | None = Field(
+        None, description="After so many calls the next run begins: <run_id>-0, <run_id>-1, ...", ge=1
+    )
+    parent_run_id: str | None = Field(None, description="The run that started this one, or these.")
+    depth: int = Field(0, ge=0, le=10**6)
+    tool_calls: int = Field(0, ge=0, le=10**6)
+    tools: int | None = Field(None, description="So many distinct tool calls, one after the other.", ge=1)
+    off_book: float = Field(
+        0.0, ge=-1, le=100, description="Part of the cost that is above the price book's, e.g. 0.5."
+    )
+    unpriced: bool = Field(default=False, description="The price book does not know the model.")
     input_tokens: int = Field(1000, ge=0, le=10**9)
     output_tokens: int = Field(200, ge=0, le=10**9)
     spread: float = Field(
@@ -114,7 +126,19 @@ def expand(series: Iterable[Series], start_ms: int, seed: str, make: Callable[..
 def _calls(series: Series, start_ms: int, rng: Random, number: int) -> Iterator[dict[str, Any]]:
     for i in range(series.calls):
         offset_ms = series.from_ * 1000 + int(i * 3_600_000 / series.calls_per_hour)
-        yield _call(series, start_ms + offset_ms, rng) | {"id": f"s{number}-{i}"}
+        yield _call(series, start_ms + offset_ms, rng) | _step(series, i) | {"id": f"s{number}-{i}"}
+
+
+def _step(series: Series, i: int) -> dict[str, Any]:
+    """Which step of which run the i-th call is."""
+    if series.run_id is None:
+        return {}
+    length = series.calls_per_run or series.calls
+    return {
+        "run_id": series.run_id if series.calls_per_run is None else f"{series.run_id}-{i // length}",
+        "parent_run_id": series.parent_run_id, "step": i % length + 1, "depth": series.depth,
+        "tool_sketch": sketch_of(f"tool-{i % series.tools}") if series.tools else 0,
+    }  # fmt: skip
 
 
 def _call(series: Series, time_ms: int, rng: Random) -> dict[str, Any]:
@@ -123,13 +147,14 @@ def _call(series: Series, time_ms: int, rng: Random) -> dict[str, Any]:
         for mean in (series.input_tokens, series.output_tokens)
     )
     read = tokens_in * 9 // 10 if rng.random() < series.cache_hit_share else 0
+    cost = _cost(series, tokens_in, tokens_out, read)
     return {
         "revision": 0, "time_ms": time_ms, "tenant": series.tenant, "feature": series.feature, "model": series.model,
         "prompt_template": series.prompt_template, "user": series.user, "run_id": series.run_id, "further": (),
-        "cost_nanousd": _cost(series, tokens_in, tokens_out, read), "unpriced": False, "input_tokens": tokens_in,
+        "cost_nanousd": cost, "unpriced": series.unpriced, "off_book_nanousd": round(cost * series.off_book / (1 + series.off_book)), "input_tokens": tokens_in,
         "output_tokens": tokens_out, "cache_read_tokens": read, "cache_write_tokens": 0, "reasoning_tokens": 0,
         "context_tokens": 0, "retry": rng.random() < series.retry_share, "error": False, "response_cache_hit": False,
-        "tool_calls": 0, "tier": TIERS.index(series.tier), "latency_ms": -1, "depth": 0, "step": 0,
+        "tool_calls": series.tool_calls, "tier": TIERS.index(series.tier), "latency_ms": -1, "depth": 0, "step": 0,
     }  # fmt: skip
 
 

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from tokenfuse.contracts.ruleset import ROLLING, AnyRule, BurnRateRule, CapRule, DriftRule, SpikeRule
+from tokenfuse.contracts.ruleset import (
+    ROLLING,
+    AgentRule,
+    AnyRule,
+    BurnRateRule,
+    CapRule,
+    DriftRule,
+    SpikeRule,
+)
 from tokenfuse.windows.granularity import SERIES, finest_for, kind_of
 
 
@@ -31,6 +39,8 @@ def _windows(rule: AnyRule) -> tuple[int, ...]:
             return (ROLLING[rule.window],) if rule.window in ROLLING else ()
         case BurnRateRule():
             return rule.long_seconds, rule.short_seconds, *((rule.pace_seconds,) if rule.pace_seconds else ())
+        case AgentRule():
+            return (rule.window_seconds,) if rule.window_seconds else ()
         case DriftRule():
             return rule.windows_seconds
     return ()

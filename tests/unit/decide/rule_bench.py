@@ -23,6 +23,7 @@ class Bench:
         self.maker = BlockMaker()
         self._offset = 0
         self._number = 0
+        self._rows: dict[str, bytes] = {}
         self.install(*rules, **changes)
 
     def apply(self, block: Any) -> list[Verdict]:
@@ -54,8 +55,10 @@ class Bench:
 
     def restart(self) -> None:
         """From a checkpoint of everything."""
-        rows = {name: self.core.snapshot(name) for name in self.core.dirty_rows()}
-        self.core = AgentCore.restore(AgentConfig(), 0, self.core.head(), rows)
+        for name in self.core.dropped_rows():
+            self._rows.pop(name, None)
+        self._rows |= {name: self.core.snapshot(name) for name in self.core.dirty_rows()}
+        self.core = AgentCore.restore(AgentConfig(), 0, self.core.head(), self._rows)
 
 
 def told(verdicts: list[Verdict]) -> list[str]:

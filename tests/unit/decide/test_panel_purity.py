@@ -10,7 +10,15 @@ from hypothesis import given, settings, strategies as st
 from tests.support.calls import BlockMaker, call
 
 from tokenfuse.contracts.block import FORMAT, Control
-from tokenfuse.contracts.ruleset import CapRule, DriftRule, RuleSet, SpikeRule, encode_ruleset
+from tokenfuse.contracts.ruleset import (
+    AgentRule,
+    BurnRateRule,
+    CapRule,
+    DriftRule,
+    RuleSet,
+    SpikeRule,
+    encode_ruleset,
+)
 from tokenfuse.decide.agent import AgentConfig, AgentCore
 from tokenfuse.ingest.call import Call
 
@@ -30,10 +38,20 @@ DRIFT = DriftRule(
     baseline_hours=336, baseline_hours_min=1, calls_min=1, floor_nanousd_per_day=0, evaluation_interval_seconds=60,
     **COMMON,
 )  # fmt: skip
+FAST = (
+    BurnRateRule(id="burn", kind="burn_rate", axis="tenant", window="month", budget_nanousd=10**9, factor=2.0,
+                 long_seconds=3600, short_seconds=300, **COMMON),
+    AgentRule(id="steps", kind="agent", axis="run_id", measure="steps", times_record=1.2, record_days_min=1, **COMMON),
+    AgentRule(id="runs", kind="agent", axis="user", measure="tokens", limit=2000, window_seconds=3600, **COMMON),
+)  # fmt: skip
 RULESETS = (
-    RuleSet(id="all", rules=(*CAPS, *SPIKES, DRIFT), time_zones={"t0": "Asia/Kathmandu", "t3": "Asia/Tokyo"}),
+    RuleSet(
+        id="all",
+        rules=(*CAPS, *SPIKES, *FAST, DRIFT),
+        time_zones={"t0": "Asia/Kathmandu", "t3": "Asia/Tokyo"},
+    ),
     RuleSet(id="caps", rules=CAPS, time_zones={"t0": "America/New_York"}, default_time_zone="Europe/Berlin"),
-    RuleSet(id="few", rules=(CAPS[0], DRIFT)),
+    RuleSet(id="few", rules=(CAPS[0], FAST[1], DRIFT)),
 )
 TIMES = st.one_of(st.integers(-4 * 3600, 600), st.integers(-40, 0).map(lambda days: days * DAY_S))
 CALLS = st.tuples(
@@ -64,7 +82,7 @@ def logs(draw: Any) -> tuple[list[Any], list[Call]]:
 
 def made(number: int, now_s: int, at: int, tenant: int, feature: int, cost: int, tokens: int) -> Call:
     return call(number, now_s + at, tenant=f"t{tenant}", feature=f"f{feature}", cost_nanousd=cost, user=f"u{tenant}",
-                run_id=f"r{number % 7}", input_tokens=100 + 900 * tokens)  # fmt: skip
+                run_id=f"r{number % 7}", step=number % 11, input_tokens=100 + 900 * tokens)  # fmt: skip
 
 
 def run(core: AgentCore, log: list[Any], first: int) -> list[bytes]:

@@ -7,7 +7,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from tokenfuse.contracts.alert import Driver, Kind, Severity
-from tokenfuse.contracts.ruleset import AnyRule, CapRule, DriftRule, Response, RuleMode, SpikeRule
+from tokenfuse.contracts.ruleset import AgentRule, AnyRule, CapRule, DriftRule, Response, RuleMode, SpikeRule
 
 Unit = Literal["usd", "tokens", "share", "ratio", "count", "seconds"]
 
@@ -28,6 +28,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     unit: Unit
     ladder: str
     window: str = ""
+    measure: str = ""
     warns_early: bool = False
     for_ms: int = 0
     keep_firing_ms: int = 0
@@ -45,7 +46,7 @@ def facts_of(rule: AnyRule) -> Facts:
     window = rule.window if isinstance(rule, CapRule) else rule.pane if isinstance(rule, SpikeRule) else ""
     return Facts(
         rule=rule.id, kind=rule.kind, driver=rule.driver, severity=rule.severity, mode=rule.mode,
-        unit=_unit(rule), window=window, warns_early=isinstance(rule, CapRule) and rule.resolution == "warn",
+        unit=_unit(rule), window=window, measure=rule.measure if isinstance(rule, AgentRule) else "", warns_early=isinstance(rule, CapRule) and rule.resolution == "warn",
         # Budget thresholds of one window are rungs; an hourly and a daily spike say the same thing twice.
         ladder=f"cap {window}" if rule.kind == "cap" else rule.kind,
         for_ms=rule.for_seconds * 1000, keep_firing_ms=rule.keep_firing_for_seconds * 1000,
@@ -54,6 +55,8 @@ def facts_of(rule: AnyRule) -> Facts:
 
 
 def _unit(rule: AnyRule) -> Unit:
+    if isinstance(rule, AgentRule):
+        return {"tokens": "tokens", "context": "tokens", "seconds": "seconds"}.get(rule.measure, "count")  # type: ignore[return-value]
     if isinstance(rule, DriftRule):
         return "tokens" if rule.signal in ("prompt", "output") else "share"
     return KIND_UNITS[rule.kind]

@@ -36,6 +36,15 @@ QUANTITIES: Final = {
     "reasoning": "reasoning length", "latency": "latency", "cost": "cost per call", "price": "unit price",
     "volume": "number of calls", "loop": "steps of one run",
 }  # fmt: skip
+RUNS: Final = {
+    "steps": "has made", "depth": "is", "tool_calls": "has made", "tokens": "has used", "seconds": "has run for",
+    "retries": "has made", "children": "has started", "context": "sends contexts of",
+    "repetition": "has made each tool call", "runs": "has started",
+}  # fmt: skip
+RUNS_MORE: Final = {
+    "steps": " steps", "depth": " agents deep", "tool_calls": " tool calls", "retries": " retries",
+    "children": " sub-agents", "repetition": " times", "runs": " runs",
+}  # fmt: skip
 AXES: Final = {"run_id": "run"}
 PANES: Final = {"1h": "hour", "1d": "day"}
 WINDOWS: Final = {"day": "daily", "month": "monthly"}
@@ -117,6 +126,8 @@ def _fact(alert: AlertRecord) -> str:
         text = f"{name} is spending in a burst, {value} (limit {threshold})"
     elif facts.kind == "burn_rate":
         text = f"{name} burns its budget at {value} the planned rate (limit {threshold}){_exhausted(alert)}"
+    elif facts.kind == "agent":
+        text = f"{name} {RUNS.get(facts.measure, 'has')} {value}{RUNS_MORE.get(facts.measure, '')} (limit {threshold})"
     elif facts.kind == "absence":
         text = f"{name} has sent nothing for {value}"
     elif facts.kind == "novelty":
