@@ -2,44 +2,43 @@
 
 from __future__ import annotations
 
-from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from tokenfuse.contracts.measures import INDEX
-from tokenfuse.ingest.columns import Ints, Rows
+from tokenfuse.ingest.columns import Ints, Measured, Rows
+from tokenfuse.ingest.table import RUN
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from tokenfuse.ingest.call import Call
+    from tokenfuse.ingest.table import CallTable
 
 CHILDREN: Final = INDEX["children"]
 SKETCH: Final = INDEX["tool_sketch"]
 
 
-def with_parents(calls: Sequence[Call], rows: Rows, signs: Ints) -> tuple[list[str | None], Rows]:
+def with_parents(calls: CallTable, table: Measured) -> tuple[Ints, Rows]:
     """Rows of axis run_id and whose they are: one per call, and one more at the parent of each sub-agent's first call.
 
     The parent's row adds one child and nothing else. If the child's call is the dearest of the parent's pane, it is the
     example that the parent is shown with.
 
-    Args:
-        calls: n calls. rows: of the calls. signs: int64[n], -1: taken out again.
+    Returns:
+        int64, number of each row's run, and the rows.
     """
-    runs = list(map(attrgetter("run_id"), calls))
-    sketches = np.fromiter(map(attrgetter("tool_sketch"), calls), np.int64, len(calls))
-    born = np.flatnonzero(rows.sums[:, CHILDREN])
-    if not len(born) and not sketches.any():
+    runs, rows = calls.axes[RUN], table.rows
+    measures: list[int] = table.measures.tolist()
+    if SKETCH not in measures and CHILDREN not in measures:
         return runs, rows
-    own, more = rows.sums.copy(), np.zeros((len(born), rows.sums.shape[1]), np.int64)
-    own[:, SKETCH] = sketches * signs
-    own[:, CHILDREN], more[:, CHILDREN] = 0, rows.sums[born, CHILDREN]
-    both = Rows(
-        np.concatenate([rows.pane, rows.pane[born]]),
-        np.concatenate([own, more]),
-        np.concatenate([rows.maxima, np.zeros_like(rows.maxima[born])]),
-        np.concatenate([rows.rank, rows.rank[born]]),
-    )
-    return runs + [calls[i].parent_run_id for i in born.tolist()], both
+    own = rows.sums.copy()
+    if SKETCH in measures:
+        own[measures.index(SKETCH)] = np.where(table.put_in_nanousd < 0, -1, 1) * calls.number("tool_sketch")
+    if CHILDREN not in measures:
+        return runs, rows._replace(sums=own)
+    row = measures.index(CHILDREN)
+    born = np.flatnonzero(own[row])
+    more = rows.take(born)
+    more.sums[:], more.maxima[:] = 0, 0
+    more.sums[row], own[row] = own[row, born], 0
+    both = zip(rows._replace(sums=own), more, strict=True)
+    return np.concatenate((runs, calls.parents[born])), Rows(*(np.concatenate(c, axis=-1) for c in both))

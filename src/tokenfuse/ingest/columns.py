@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import chain
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +11,14 @@ from numpy.typing import NDArray
 from tokenfuse.contracts.block import PANE_SECONDS
 from tokenfuse.contracts.event import TIERS
 from tokenfuse.contracts.measures import INDEX, LOG_SCALE, MAXIMA, MEASURES
+from tokenfuse.ingest.names import NONE, TABLE_ENTRIES_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Sequence
 
-    from tokenfuse.ingest.call import Call
+    from tokenfuse.ingest.table import CallTable
 
 Ints = NDArray[np.int64]
-TABLE_ENTRIES_MAX: Final = 200_000
-"""Bound of each cache here; a full one is emptied and fills again."""
 
 # Summed as they stand in the call.
 _PLAIN: Final = (
@@ -34,8 +31,10 @@ _FLAGS: Final = {
     "response_cache_hit": "response_cache_hits",
     "unpriced": "unpriced",
 }
-_FIELDS: Final = (*_PLAIN, *_FLAGS, "tier", "latency_ms", *MAXIMA, "time_ms")
-_fields: Callable[[Call], tuple[int, ...]] = attrgetter(*_FIELDS)
+LOGS_READY: Final = 1 << 16
+"""Token counts below this have their logarithm in an array; larger ones in a table that fills as they come."""
+
+PACKED_BELOW: Final = 2**62
 
 
 class Rows(NamedTuple):
@@ -43,8 +42,8 @@ class Rows(NamedTuple):
 
     Attributes:
         pane: int64[n], index into the slice's sorted panes.
-        sums: int64[n, len(MEASURES)]: row-major, since rows are gathered and added whole.
-        maxima: int64[n, len(MAXIMA)].
+        sums: int64[m, n]: measure after measure, since each is gathered and added in one sweep.
+        maxima: int64[len(MAXIMA), n].
         rank: int64[n], place of the row's dearest call among the slice's calls; 0 is the dearest.
     """
 
@@ -55,20 +54,22 @@ class Rows(NamedTuple):
 
     def take(self, index: Ints) -> Rows:
         """These rows only, in this order."""
-        return Rows(self.pane[index], self.sums[index], self.maxima[index], self.rank[index])
+        return Rows(*(column.take(index, axis=-1) for column in self))
 
 
-class Calls(NamedTuple):
-    """The calls of a slice as columns.
+class Measured(NamedTuple):
+    """The measures of a slice's calls.
 
     Attributes:
         rows: one per call.
+        measures: int64[m], which of MEASURES the rows of `sums` are; the others are 0 for every call.
         panes_s: the slice's distinct pane starts, sorted.
-        order: int64[n], rank to index of the call.
+        order: int64[n], rank to place of the call.
         put_in_nanousd: int64[n], what each call costs; -1 for a call that is taken out again.
     """
 
     rows: Rows
+    measures: Ints
     panes_s: Ints
     order: Ints
     put_in_nanousd: Ints
@@ -88,64 +89,61 @@ class LogTable(dict[int, int]):
         return value
 
 
-class Codes(dict[Any, int]):
-    """Distinct values in the order of first sight: `codes[value]` is the value's number."""
-
-    def __missing__(self, value: Any) -> int:
-        code = self[value] = len(self)
-        return code
+_large_logs = LogTable()
+_logs = np.array([round(LOG_SCALE * math.log2(1 + tokens)) for tokens in range(LOGS_READY)], np.int64)
 
 
-def factorise(values: Iterable[Any], count: int) -> tuple[Ints, Codes]:
-    """Values as int64[count] numbers, and which number means what."""
-    codes = Codes()
-    return np.fromiter(map(codes.__getitem__, values), np.int64, count), codes
+def log_of(tokens: Ints) -> Ints:
+    """L of every count. The C library's logarithm one by one, as ever: numpy's may differ in the last bit."""
+    logs = _logs[np.minimum(tokens, LOGS_READY - 1)]
+    large = np.flatnonzero(tokens >= LOGS_READY)
+    logs[large] = [_large_logs[count] for count in tokens[large].tolist()]
+    return logs
 
 
-_logs = LogTable()
-
-
-def columns(calls: Sequence[Call], signs: Ints) -> Calls:
-    """Every measure of every call, times its sign (1: put in, -1: taken out again)."""
-    count = len(calls)
-    raw = np.fromiter(chain.from_iterable(map(_fields, calls)), np.int64, count * len(_FIELDS))
-    field = dict(zip(_FIELDS, raw.reshape(count, len(_FIELDS)).T, strict=True))
-    sums = _sums(field, count)
-    for i in np.flatnonzero(sums[:, INDEX["runs"]]).tolist():
-        sums[i, INDEX["children"]] = calls[i].parent_run_id is not None
-    sums *= signs[:, None]
-    maxima = np.stack([field[name] for name in MAXIMA], axis=1)
-    maxima[signs < 0] = 0
+def measured(calls: CallTable, taken_out: int) -> Measured:
+    """Every measure of n calls; the last `taken_out` of them are taken out again, so with a minus."""
+    count = len(calls.ids)
+    put_in = np.arange(count) < count - taken_out
+    sums = _sums(calls)
+    sums[:, count - taken_out :] *= -1
+    is_used = np.array(sums.any(axis=1), bool)
+    is_used[INDEX["tool_sketch"]] = calls.number("tool_sketch").any()  # 0 here; `agents` fills it in
+    measures = np.flatnonzero(is_used)
+    maxima = np.stack([calls.number(name) for name in MAXIMA]) * put_in
     # Calls that are taken out rank last: the dearest call of a row is one that was put in, if any was.
-    put_in_nanousd = np.where(signs > 0, field["cost_nanousd"], -1)
+    put_in_nanousd = np.where(put_in, calls.number("cost_nanousd"), -1)
     order = np.argsort(-put_in_nanousd, kind="stable")
     rank = np.empty(count, np.int64)
     rank[order] = np.arange(count)
-    pane_ms = PANE_SECONDS * 1000
-    panes_s, pane = np.unique(field["time_ms"] // pane_ms * PANE_SECONDS, return_inverse=True)
-    return Calls(Rows(pane.astype(np.int64, copy=False), sums, maxima, rank), panes_s, order, put_in_nanousd)
+    panes_s, pane = np.unique(
+        calls.number("time_ms") // (PANE_SECONDS * 1000) * PANE_SECONDS, return_inverse=True
+    )
+    rows = Rows(pane.astype(np.int64, copy=False), sums[measures], maxima, rank)
+    return Measured(rows, measures, panes_s, order, put_in_nanousd)
 
 
-def _sums(field: dict[str, Ints], count: int) -> Ints:
-    sums = np.zeros((count, len(MEASURES)), np.int64)
+def _sums(calls: CallTable) -> Ints:
+    sums = np.zeros((len(MEASURES), len(calls.ids)), np.int64)
     for name in _PLAIN:
-        sums[:, INDEX[name]] = field[name]
+        sums[INDEX[name]] = calls.number(name)
     for name, measure in _FLAGS.items():
-        sums[:, INDEX[measure]] = field[name]
-    sums[:, INDEX["calls"]] = 1
-    sums[:, INDEX["unpriced_nanousd"]] = field["cost_nanousd"] * field["unpriced"]
-    sums[:, INDEX["cached_calls"]] = field["cache_read_tokens"] > 0
+        sums[INDEX[measure]] = calls.number(name)
+    sums[INDEX["calls"]] = 1
+    sums[INDEX["unpriced_nanousd"]] = calls.number("cost_nanousd") * calls.number("unpriced")
+    sums[INDEX["cached_calls"]] = calls.number("cache_read_tokens") > 0
     for tier, name in enumerate(TIERS):
-        sums[:, INDEX[f"tier_{name}"]] = field["tier"] == tier
-    sums[:, INDEX["runs"]] = (field["step"] == 1) & (field["retry"] == 0)
-    known = field["latency_ms"] >= 0
-    sums[:, INDEX["latency_ms"]] = np.where(known, field["latency_ms"], 0)
-    sums[:, INDEX["latency_calls"]] = known
-    for side in ("input", "output"):
-        logs = np.fromiter(map(_logs.__getitem__, field[f"{side}_tokens"].tolist()), np.int64, count)
-        name = "prompt" if side == "input" else side
-        sums[:, INDEX[f"{name}_log"]] = logs
-        sums[:, INDEX[f"{name}_log_sq"]] = logs * logs
+        sums[INDEX[f"tier_{name}"]] = calls.number("tier") == tier
+    runs = (calls.number("step") == 1) & (calls.number("retry") == 0)
+    sums[INDEX["runs"]] = runs
+    sums[INDEX["children"]] = runs & (calls.parents != NONE)
+    latency_ms = calls.number("latency_ms")
+    sums[INDEX["latency_ms"]] = np.maximum(latency_ms, 0)
+    sums[INDEX["latency_calls"]] = latency_ms >= 0
+    for side, name in (("input", "prompt"), ("output", "output")):
+        logs = log_of(calls.number(f"{side}_tokens"))
+        sums[INDEX[f"{name}_log"]] = logs
+        sums[INDEX[f"{name}_log_sq"]] = logs * logs
     return sums
 
 
@@ -170,10 +168,35 @@ def group(rows: Rows, codes: Ints, panes: int) -> tuple[Ints, Rows]:
         return code, gathered
     return code, Rows(
         pane,
-        np.add.reduceat(gathered.sums, starts, axis=0),
-        np.maximum.reduceat(gathered.maxima, starts, axis=0),
+        np.add.reduceat(gathered.sums, starts, axis=1),
+        np.maximum.reduceat(gathered.maxima, starts, axis=1),
         np.minimum.reduceat(gathered.rank, starts),
     )
+
+
+def pack(columns: Sequence[Ints]) -> Ints:
+    """One number for each combination, n of them and at least one; combinations keep their order.
+
+    >>> pack([np.array([7, 7, 9]), np.array([1, 0, 0])]).tolist()
+    [1, 0, 4]
+    """
+    key, size = np.zeros_like(columns[0]), 1
+    for column in columns:
+        values, span = _from_zero(column)
+        if size * span >= PACKED_BELOW:
+            (key, size), (values, span) = _dense(key), _dense(column)
+        key, size = key * span + values, size * span
+    return key
+
+
+def _from_zero(column: Ints) -> tuple[Ints, int]:
+    least, most = int(column.min()), int(column.max())
+    return column - least, most - least + 1
+
+
+def _dense(column: Ints) -> tuple[Ints, int]:
+    values, places = np.unique(column, return_inverse=True)
+    return places, len(values)
 
 
 def run_starts(sorted_keys: Ints) -> Ints:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from tokenfuse.ingest.call import Call
+    from tokenfuse.ingest.columns import Ints
     from tokenfuse.ingest.dedup import Found, Hashes
     from tokenfuse.ingest.drafts import Draft
+    from tokenfuse.ingest.table import CallTable
 
 
 class Outcome(StrEnum):
@@ -25,6 +27,9 @@ class Outcome(StrEnum):
     STALE_REVISION = "stale_revision"
     DEAD_LETTER = "dead_letter"
     NOT_BILLED = "not_billed"
+
+
+_PUT_IN: Final = frozenset({Outcome.COUNTED, Outcome.CORRECTED})
 
 
 class Known(NamedTuple):
@@ -41,26 +46,25 @@ class Resolution(NamedTuple):
     """What a slice does with its calls.
 
     Attributes:
-        outcomes: one per call.
-        put_in: indices of the calls whose value enters the sums.
+        outcomes: of the calls that were looked at closely, by their place; every other call is counted.
+        put_in: int64, places of the calls whose value enters the sums.
         taken_out: calls whose value leaves the sums.
-        latest: those of `put_in` that stand for their ids from now on.
-        unknown: indices of revisions whose original is not known.
+        latest: int64, those of `put_in` that stand for their ids from now on.
+        unknown: places of revisions whose original is not known.
     """
 
-    outcomes: list[Outcome]
-    put_in: list[int]
+    outcomes: dict[int, Outcome]
+    put_in: Ints
     taken_out: list[Call]
-    latest: list[int]
+    latest: Ints
     unknown: list[int]
 
 
-def suspects(calls: Sequence[Call], hashes: Hashes, found: Found) -> list[int]:
+def suspects(revision: Ints, hashes: Hashes, found: Found) -> list[int]:
     """Calls that need a closer look: known before, repeated within the slice, or revisions. Usually few."""
     high = np.sort(hashes["high"])
     repeated = high[1:][high[1:] == high[:-1]]
-    revised = np.fromiter((call.revision for call in calls), np.int64, len(calls)) > 0
-    suspicious = (found.offset >= 0) | revised
+    suspicious = (found.offset >= 0) | (revision > 0)
     if len(repeated):
         suspicious |= np.isin(hashes["high"], repeated)
     return np.flatnonzero(suspicious).tolist()
@@ -78,7 +82,7 @@ class Resolver:
 
     def __init__(
         self,
-        calls: Sequence[Call],
+        calls: CallTable,
         draft: Draft,
         visible: Callable[[int, int], bool],
         original: Callable[[int, str, int], Call | None],
@@ -89,33 +93,34 @@ class Resolver:
 
     def resolve(self) -> Resolution:
         """Looks at the suspects; every other call is new and counted."""
-        outcomes = [Outcome.COUNTED] * len(self._calls)
-        for index in self._draft.suspicious:
-            outcomes[index] = self._decide(index)
-        put_in = [i for i, outcome in enumerate(outcomes) if outcome in (Outcome.COUNTED, Outcome.CORRECTED)]
-        outdated = set(self._draft.suspicious) - {index for index, _ in self._here.values()}
-        latest = [i for i in put_in if i not in outdated]
-        unknown = [i for i in self._draft.suspicious if outcomes[i] is Outcome.DEAD_LETTER]
-        return Resolution(outcomes, put_in, self._taken_out, latest, unknown)
+        suspicious = self._draft.suspicious
+        outcomes = {index: self._decide(index, self._calls.call(index)) for index in suspicious}
+        put_in = np.ones(len(self._calls.ids), bool)
+        put_in[[i for i, outcome in outcomes.items() if outcome not in _PUT_IN]] = False
+        latest = put_in.copy()
+        latest[suspicious] = False
+        latest[[index for index, _ in self._here.values()]] = True
+        unknown = [i for i, outcome in outcomes.items() if outcome is Outcome.DEAD_LETTER]
+        return Resolution(outcomes, np.flatnonzero(put_in), self._taken_out, np.flatnonzero(latest), unknown)
 
-    def _decide(self, index: int) -> Outcome:
-        call, known = self._calls[index], self._known(index)
+    def _decide(self, index: int, call: Call) -> Outcome:
+        known = self._known(index, call.id)
         if known is None:
             return (
-                self._put_in(index, Outcome.COUNTED)
+                self._put_in(index, call, Outcome.COUNTED)
                 if call.revision == 0
-                else self._correct(index, call.replaces)
+                else self._correct(index, call, call.replaces)
             )
         if call.revision == known.revision:
             return Outcome.DUPLICATE
         if call.revision < known.revision:
             return Outcome.STALE_REVISION
-        return self._correct(index, self._value_of(call, known) or call.replaces)
+        return self._correct(index, call, self._value_of(call, known) or call.replaces)
 
-    def _known(self, index: int) -> Known | None:
+    def _known(self, index: int, id: str) -> Known | None:  # noqa: A002
         """The latest revision of the id that the record of this call can see."""
         now, found = int(self._draft.generation[index]), self._draft.found
-        _, here = self._here.get(self._calls[index].id, (-1, None))
+        _, here = self._here.get(id, (-1, None))
         if here is not None and self._visible(here.generation, now):
             return here
         if found.offset[index] < 0:
@@ -133,14 +138,14 @@ class Resolver:
         cost_nanousd = ~known.cost if unpriced else known.cost
         return msgspec.structs.replace(original, cost_nanousd=cost_nanousd, unpriced=unpriced)
 
-    def _correct(self, index: int, old: Call | None) -> Outcome:
+    def _correct(self, index: int, call: Call, old: Call | None) -> Outcome:
         if old is None:
             return Outcome.DEAD_LETTER
         self._taken_out.append(old)
-        return self._put_in(index, Outcome.CORRECTED)
+        return self._put_in(index, call, Outcome.CORRECTED)
 
-    def _put_in(self, index: int, outcome: Outcome) -> Outcome:
-        call, draft = self._calls[index], self._draft
+    def _put_in(self, index: int, call: Call, outcome: Outcome) -> Outcome:
+        draft = self._draft
         known = Known(
             call.revision, int(draft.generation[index]), int(draft.offset[index]), call.cost_nanousd, call
         )

@@ -5,25 +5,51 @@ A message that cannot be counted becomes a `DeadLetterFault`; nothing else ever 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 
 from tokenfuse.contracts import cloudevents
+from tokenfuse.contracts.axes import AXES
 from tokenfuse.contracts.deadletter import Reason
 from tokenfuse.contracts.event import CostEvent, decode_event, parse_json
 from tokenfuse.contracts.topics import EVENT_BYTES_MAX
 from tokenfuse.ingest.call import Call
+from tokenfuse.ingest.columns import Ints
 from tokenfuse.ingest.fault import DeadLetterFault, RefusedError
 from tokenfuse.ingest.formats.build import canonical_event
 from tokenfuse.ingest.formats.registry import FORMATS
+from tokenfuse.ingest.hot import HotPath
+from tokenfuse.ingest.names import Names
 from tokenfuse.ingest.normalise import Normaliser
 from tokenfuse.ingest.record import BATCH_REFUSED_HEADER
+from tokenfuse.ingest.table import CallTable
 from tokenfuse.pricing.book import PriceBook
 
 Headers = Sequence[tuple[str, bytes]]
 Decoded = tuple[Call, ...] | DeadLetterFault
+
+
+class DecodedMany(NamedTuple):
+    """What became of n messages.
+
+    Attributes:
+        calls: of all messages, in their order.
+        of_call: int64, number of the message that holds each call; rising.
+        faults: why a message is refused, by its number, rising. One with neither call nor fault bills nothing.
+    """
+
+    calls: CallTable
+    of_call: Ints
+    faults: dict[int, DeadLetterFault]
+
+    def part(self, first: int, last: int) -> DecodedMany:
+        """Of the messages from `first` to before `last`."""
+        start, end = np.searchsorted(self.of_call, (first, last))
+        faults = {number - first: fault for number, fault in self.faults.items() if first <= number < last}
+        return DecodedMany(self.calls.take(np.arange(start, end)), self.of_call[start:end] - first, faults)
 
 
 class Decoder:
@@ -39,6 +65,8 @@ class Decoder:
         self, further_axes: Sequence[str], age_max_seconds: int, ahead_max_seconds: int, book: PriceBook
     ) -> None:
         self._normaliser = Normaliser(further_axes, age_max_seconds, ahead_max_seconds, book)
+        self._hot = HotPath(further_axes, age_max_seconds, ahead_max_seconds, book)
+        self._axes = (*AXES, *further_axes)
 
     def decode(self, value: bytes | None, headers: Headers, record_ms: int | None) -> Decoded:
         """The calls of one message: one for most, several for an array, none where a vendor repeats known usage.
@@ -54,18 +82,43 @@ class Decoder:
             return DeadLetterFault(Reason.INTERNAL_ERROR, "", f"{type(error).__name__}: {error}"[:300])
 
     def decode_many(
-        self, values: Iterable[bytes | None], headers: Iterable[Headers], record_ms: Iterable[int | None]
-    ) -> list[Decoded]:
-        """`decode` for many messages, in their order; about three times as fast where they are canonical."""
-        call, decode = self._normaliser.call, self.decode
-        results: list[Decoded] = []
-        for value, head, at_ms in zip(values, headers, record_ms, strict=True):
-            try:
-                results.append((call(_canonical(value, head), at_ms),))
-            except Exception:
-                # Whatever it is, the slow path either takes the message or says why not.
-                results.append(decode(value, head, at_ms))
-        return results
+        self, values: Sequence[bytes | None], headers: Sequence[Headers], record_ms: Sequence[int | None]
+    ) -> DecodedMany:
+        """`decode` for many messages, in their order; several times as fast where they are plain canonical events."""
+        try:
+            stamps = np.array([-1 if at_ms is None else at_ms for at_ms in record_ms], np.int64)
+            calls, of_call = self._hot.table(values, headers, stamps)
+        except Exception:
+            # Whatever it is, the slow path either takes a message or says why not.
+            calls, of_call = CallTable.of((), Names(self._axes)), np.zeros(0, np.int64)
+        if len(of_call) == len(values):
+            return DecodedMany(calls, of_call, {})
+        return self._with_others(calls, of_call, values, headers, record_ms)
+
+    def _with_others(
+        self,
+        calls: CallTable,
+        of_call: Ints,
+        values: Sequence[bytes | None],
+        headers: Sequence[Headers],
+        record_ms: Sequence[int | None],
+    ) -> DecodedMany:
+        """What the hot path declined, each for itself."""
+        faults: dict[int, DeadLetterFault] = {}
+        others: list[Call] = []
+        of_other: list[int] = []
+        for number in np.setdiff1d(np.arange(len(values)), of_call).tolist():
+            result = self.decode(values[number], headers[number], record_ms[number])
+            if isinstance(result, DeadLetterFault):
+                faults[number] = result
+                continue
+            others.extend(result)
+            of_other.extend([number] * len(result))
+        if others:
+            of_call = np.concatenate((of_call, np.array(of_other, np.int64)))
+            order = np.argsort(of_call, kind="stable")
+            calls, of_call = calls.joined(CallTable.of(others, calls.names)).take(order), of_call[order]
+        return DecodedMany(calls, of_call, faults)
 
 
 def to_events(value: bytes | None, headers: Headers) -> list[CostEvent]:

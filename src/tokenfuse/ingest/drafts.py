@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -15,24 +16,12 @@ from tokenfuse.ingest.fault import DeadLetterFault
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tokenfuse.ingest.call import Call
     from tokenfuse.ingest.columns import Ints
-    from tokenfuse.ingest.decode import Decoder
+    from tokenfuse.ingest.decode import DecodedMany, Decoder
     from tokenfuse.ingest.record import Record
 
-
-class Decoded(NamedTuple):
-    """What the decoder made of a slice's records.
-
-    Attributes:
-        of_call: int64[n], number of the record that holds each call.
-        not_billed: how many records hold no call.
-    """
-
-    calls: list[Call]
-    of_call: Ints
-    letters: list[DeadLetter]
-    not_billed: int
+_value, _headers = attrgetter("value"), attrgetter("headers")
+_offset, _stamp = attrgetter("offset"), attrgetter("timestamp_ms")
 
 
 class Draft(NamedTuple):
@@ -43,12 +32,12 @@ class Draft(NamedTuple):
         offset: int64[n], source offset of each call.
         generation: int64[n], minute of the record clock of each call.
         found: what the index knows of each call's id.
-        suspicious: indices of the calls that may be duplicates or revisions.
+        suspicious: places of the calls that may be duplicates or revisions.
         wanted: source offsets whose records the cut needs, to take their value out again.
     """
 
     records: Sequence[Record]
-    decoded: Decoded
+    decoded: DecodedMany
     clock: Ints
     offset: Ints
     generation: Ints
@@ -70,40 +59,24 @@ def letter_of(source: int, record: Record, reason: Reason, path: str, detail: st
     )
 
 
-def decode(source: int, records: Sequence[Record], decoder: Decoder) -> Decoded:
-    """Every record's calls, or its dead letter."""
-    calls: list[Call] = []
-    of_call: list[int] = []
-    letters: list[DeadLetter] = []
-    not_billed = 0
-    for number, result in enumerate(decode_records(records, decoder)):
-        if isinstance(result, DeadLetterFault):
-            letters.append(letter_of(source, records[number], result.reason, result.path, result.detail))
-            continue
-        calls.extend(result)
-        of_call.extend([number] * len(result))
-        not_billed += not result
-    return Decoded(calls, np.array(of_call, np.int64), letters, not_billed)
-
-
-def decode_records(
-    records: Sequence[Record], decoder: Decoder
-) -> Sequence[tuple[Call, ...] | DeadLetterFault]:
-    """What the decoder says of each record."""
+def decode(records: Sequence[Record], decoder: Decoder) -> DecodedMany:
+    """Every record's calls, or its fault."""
     return decoder.decode_many(
-        [record.value for record in records],
-        [record.headers for record in records],
-        [None if record.timestamp_ms < 0 else record.timestamp_ms for record in records],
+        list(map(_value, records)), list(map(_headers, records)), [said_ms(record) for record in records]
     )
 
 
-def refused(source: int, record: Record, detail: str) -> Decoded:
+def refused(decoded: DecodedMany, detail: str) -> DecodedMany:
     """One record that is too large for a slice of its own."""
-    letter = letter_of(source, record, Reason.TOO_LARGE, "", detail)
-    return Decoded([], np.zeros(0, np.int64), [letter], 0)
+    return decoded.part(0, 0)._replace(faults={0: DeadLetterFault(Reason.TOO_LARGE, "", detail)})
 
 
-def look_up(records: Sequence[Record], decoded: Decoded, index: IdIndex, record_ms: int) -> Draft:
+def said_ms(record: Record) -> int | None:
+    """When the record was appended, where somebody said so."""
+    return None if record.timestamp_ms < 0 else record.timestamp_ms
+
+
+def look_up(records: Sequence[Record], decoded: DecodedMany, index: IdIndex, record_ms: int) -> Draft:
     """What is known of the calls' ids.
 
     Args:
@@ -115,19 +88,20 @@ def look_up(records: Sequence[Record], decoded: Decoded, index: IdIndex, record_
     calls, of_call = decoded.calls, decoded.of_call
     clock = _clock(records, decoded, record_ms)
     generation = clock[of_call] // GENERATION_MS
-    hashes = hash_ids(call.id for call in calls)
+    hashes = hash_ids(calls.ids.tolist())
     found = index.lookup(hashes, generation)
-    suspicious = suspects(calls, hashes, found)
-    wanted = frozenset(int(found.offset[i]) for i in suspicious if 0 <= found.revision[i] < calls[i].revision)
-    offset = np.fromiter((record.offset for record in records), np.int64, len(records))[of_call]
+    revision = calls.number("revision")
+    suspicious = suspects(revision, hashes, found)
+    wanted = frozenset(int(found.offset[i]) for i in suspicious if 0 <= found.revision[i] < revision[i])
+    offset = np.fromiter(map(_offset, records), np.int64, len(records))[of_call]
     return Draft(records, decoded, clock, offset, generation, hashes, found, suspicious, wanted)
 
 
-def _clock(records: Sequence[Record], decoded: Decoded, record_ms: int) -> Ints:
+def _clock(records: Sequence[Record], decoded: DecodedMany, record_ms: int) -> Ints:
     """Running maximum of the append times, or of event time where nobody said when a record was appended."""
-    stamps = np.fromiter((record.timestamp_ms for record in records), np.int64, len(records))
-    if decoded.calls and stamps.min() < 0:
+    stamps = np.fromiter(map(_stamp, records), np.int64, len(records))
+    if len(decoded.of_call) and stamps.min() < 0:
         unknown = np.flatnonzero(stamps[decoded.of_call] < 0)
-        times = np.fromiter((call.time_ms for call in decoded.calls), np.int64, len(decoded.calls))
+        times = decoded.calls.number("time_ms")
         np.maximum.at(stamps, decoded.of_call[unknown], times[unknown])
     return np.maximum.accumulate(np.maximum(stamps, record_ms))

@@ -51,7 +51,7 @@ def _of_run(event: CostEvent | Replaces) -> tuple[str | None, int]:
     parent, signature = event.parent_run_id, event.tool_signature
     return (
         parent if parent is None or len(parent) <= VALUE_CHARS_MAX else bounded(parent),
-        0 if signature is None else _sketches[signature],
+        0 if signature is None else sketches[signature],
     )
 
 
@@ -65,7 +65,8 @@ class _Sketches(dict[str, int]):
         return sketch
 
 
-_sketches: Final = _Sketches()
+sketches: Final = _Sketches()
+"""Of this process."""
 
 
 class Normaliser:

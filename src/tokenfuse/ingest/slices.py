@@ -7,6 +7,7 @@ produces between the last two; `replay` calls them one after the other.
 from __future__ import annotations
 
 from collections import Counter
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -18,7 +19,8 @@ from tokenfuse.contracts.topics import BLOCK_BYTES_MAX
 from tokenfuse.ingest.columns import run_starts
 from tokenfuse.ingest.corrections import Outcome, Resolver
 from tokenfuse.ingest.dedup import Entries, IdIndex, hashes_of
-from tokenfuse.ingest.drafts import decode, decode_records, letter_of, look_up, refused
+from tokenfuse.ingest.drafts import decode, letter_of, look_up, refused, said_ms
+from tokenfuse.ingest.table import CallTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,13 +28,16 @@ if TYPE_CHECKING:
     from tokenfuse.contracts.deadletter import DeadLetter
     from tokenfuse.ingest.aggregate import Aggregator
     from tokenfuse.ingest.call import Call
+    from tokenfuse.ingest.columns import Ints
     from tokenfuse.ingest.corrections import Resolution
-    from tokenfuse.ingest.decode import Decoder
+    from tokenfuse.ingest.decode import DecodedMany, Decoder
     from tokenfuse.ingest.drafts import Draft
     from tokenfuse.ingest.record import Record
 
 MESSAGE_BYTES_MAX: Final = BLOCK_BYTES_MAX - 64 * 1024
 """Largest block or ids message; the rest is for Kafka's own framing."""
+
+_headers = attrgetter("headers")
 
 
 class SliceTooLargeError(ValueError):
@@ -66,6 +71,8 @@ class SliceResult(NamedTuple):
 
 def homogeneous(records: Sequence[Record]) -> int:
     """How many records from the first on agree whether they are history: a slice holds no more."""
+    if not any(map(_headers, records)):
+        return len(records)
     history = records[0].history
     return next((i for i, record in enumerate(records) if record.history != history), len(records))
 
@@ -98,11 +105,12 @@ class SliceCutter:
         self.index = IdIndex(horizon_seconds * 1000)
         self._decoder, self._price_version, self._aggregator = decoder, price_version, aggregator
 
-    def draft(self, records: Sequence[Record]) -> Draft:
+    def draft(self, records: Sequence[Record], decoded: DecodedMany | None = None) -> Draft:
         """Decodes the records of a slice and looks their ids up. Changes nothing.
 
         Args:
             records: at least one; rising offsets from `position` on; all history or none (`homogeneous`).
+            decoded: what the decoder makes of them, where it was asked before.
 
         Raises:
             ValueError: the records are behind the position, or mixed.
@@ -110,7 +118,9 @@ class SliceCutter:
         if records[0].offset < self.position or homogeneous(records) < len(records):
             msg = f"source {self.source}: offset {records[0].offset} starts no slice at {self.position}"
             raise ValueError(msg)
-        return look_up(records, decode(self.source, records, self._decoder), self.index, self.record_ms)
+        if decoded is None:
+            decoded = decode(records, self._decoder)
+        return look_up(records, decoded, self.index, self.record_ms)
 
     def cut(self, draft: Draft, originals: Mapping[int, Record]) -> SliceResult:
         """Makes the bytes of a slice. Changes nothing: the same draft gives the same bytes.
@@ -129,8 +139,8 @@ class SliceCutter:
         if len(draft.records) > 1:
             msg = f"source {self.source}: a block of [{result.a}, {result.b}) would be too large"
             raise SliceTooLargeError(msg)
-        detail = f"{len(draft.decoded.calls)} calls in one record: send fewer"
-        decoded = refused(self.source, draft.records[0], detail)
+        detail = f"{len(draft.decoded.of_call)} calls in one record: send fewer"
+        decoded = refused(draft.decoded, detail)
         return self._cut(look_up(draft.records, decoded, self.index, self.record_ms), {})
 
     def advance(self, result: SliceResult) -> None:
@@ -156,7 +166,7 @@ class SliceCutter:
         draft = self.draft(records)
         # A revision that was counted must be known as counted; the value that it took out is of no interest here.
         resolution = Resolver(
-            draft.decoded.calls, draft, self.index.visible, lambda *_: draft.decoded.calls[0]
+            draft.decoded.calls, draft, self.index.visible, lambda *_: draft.decoded.calls.call(0)
         ).resolve()
         for generation, entries in _counted(draft, resolution.latest):
             self.index.add(generation, entries)
@@ -180,12 +190,10 @@ class SliceCutter:
         calls = draft.decoded.calls
         original = self._original_among(originals)
         resolution = Resolver(calls, draft, self.index.visible, original).resolve()
-        put_in = [calls[i] for i in resolution.put_in]
-        signs = [1] * len(put_in) + [-1] * len(resolution.taken_out)
-        rows = self._aggregator.rows(put_in + resolution.taken_out, signs)
+        put_in = calls.take(resolution.put_in)
+        rows = self._aggregator.table_rows(put_in, CallTable.of(resolution.taken_out, calls.names))
         a, b, record_ms = self.position, draft.records[-1].offset + 1, int(draft.clock[-1])
-        event_ms = max((call.time_ms for call in put_in), default=-1)
-        event_ms = max(event_ms, self.event_ms)
+        event_ms = int(put_in.number("time_ms").max(initial=self.event_ms))
         history, version = draft.records[0].history, self._price_version
         counted = _counted(draft, resolution.latest)
         return SliceResult(
@@ -194,56 +202,58 @@ class SliceCutter:
             self._letters(draft, resolution),
             encode_ids(_slice_ids(self.source, a, b, record_ms, event_ms, counted)),
             _counts(draft, resolution),
-            sum(call.unpriced for call in put_in),
+            int(put_in.number("unpriced").sum()),
             counted,
         )  # fmt: skip
 
     def _original_among(self, originals: Mapping[int, Record]) -> Callable[[int, str, int], Call | None]:
         """Finds the call that was counted at an offset for an id and revision."""
-        decoded = zip(originals, decode_records(list(originals.values()), self._decoder), strict=True)
-        calls = {
-            (offset, call.id, call.revision): call
-            for offset, result in decoded
-            if isinstance(result, tuple)
-            for call in result
-        }
+        calls = {}
+        for offset, record in originals.items():
+            result = self._decoder.decode(record.value, record.headers, said_ms(record))
+            for call in result if isinstance(result, tuple) else ():
+                calls[offset, call.id, call.revision] = call
         return lambda offset, id, revision: calls.get((offset, id, revision))  # noqa: A006
 
     def _letters(self, draft: Draft, resolution: Resolution) -> list[DeadLetter]:
         """What the decoder refused, and revisions of unknown originals: one a record."""
-        unknown = {}
+        letters = {
+            number: letter_of(self.source, draft.records[number], fault.reason, fault.path, fault.detail)
+            for number, fault in draft.decoded.faults.items()
+        }
         for i in resolution.unknown:
-            call, number = draft.decoded.calls[i], int(draft.decoded.of_call[i])
+            call, number = draft.decoded.calls.call(i), int(draft.decoded.of_call[i])
             detail = (
                 f"revision {call.revision} of {call.id}: no earlier one within the horizon, and no `replaces`"
             )
-            unknown[number] = letter_of(
+            letters[number] = letter_of(
                 self.source, draft.records[number], Reason.ORIGINAL_UNKNOWN, "revision", detail
             )
-        return sorted([*draft.decoded.letters, *unknown.values()], key=lambda letter: letter.offset)
+        return [letters[number] for number in sorted(letters)]
 
 
 def _counts(draft: Draft, resolution: Resolution) -> Counter[Outcome]:
-    counts = Counter(resolution.outcomes)
-    counts[Outcome.DEAD_LETTER] += len(draft.decoded.letters)
-    counts[Outcome.NOT_BILLED] += draft.decoded.not_billed
+    decoded = draft.decoded
+    counts = Counter(resolution.outcomes.values())
+    counts[Outcome.COUNTED] += len(decoded.of_call) - len(resolution.outcomes)
+    counts[Outcome.DEAD_LETTER] += len(decoded.faults)
+    billed = len(run_starts(decoded.of_call)) if len(decoded.of_call) else 0
+    counts[Outcome.NOT_BILLED] += len(draft.records) - billed - len(decoded.faults)
     return +counts
 
 
-def _counted(draft: Draft, latest: Sequence[int]) -> list[tuple[int, Entries]]:
+def _counted(draft: Draft, latest: Ints) -> list[tuple[int, Entries]]:
     """The ids that the slice adds to the index, by generation."""
-    if not latest:
+    if not len(latest):
         return []
-    calls = [draft.decoded.calls[i] for i in latest]
-    index = np.array(latest, np.int64)
-    cost = np.fromiter(
-        (~c.cost_nanousd if c.unpriced else c.cost_nanousd for c in calls), np.int64, len(calls)
-    )
-    revision = np.fromiter((call.revision for call in calls), np.int32, len(calls))
-    entries = Entries(draft.hashes[index], draft.offset[index], revision, cost)
-    generation = draft.generation[index]
+    calls = draft.decoded.calls
+    cost = calls.number("cost_nanousd")
+    cost = np.where(calls.number("unpriced") > 0, ~cost, cost)
+    revision = calls.number("revision").astype(np.int32)
+    entries = Entries(draft.hashes, draft.offset, revision, cost).take(latest)
+    generation = draft.generation[latest]
     starts = run_starts(generation).tolist()
-    ends = [*starts[1:], len(calls)]
+    ends = [*starts[1:], len(latest)]
     return [(int(generation[s]), entries.take(slice(s, e))) for s, e in zip(starts, ends, strict=True)]
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 
 from tokenfuse.contracts.event import NANO_QUANTUM, CostEvent, Replaces
-from tokenfuse.contracts.money import NANO
+from tokenfuse.contracts.money import NANO, NANOUSD_MAX
 from tokenfuse.pricing.catalogue import Catalogue, load_catalogue
 from tokenfuse.pricing.units import UnitPrices, unit_prices
 
@@ -68,11 +68,22 @@ class PriceBook:
         """The data that prices come from, e.g. `genai-prices-0.2.3+1`; the last part is the catalogue's version."""
         return f"genai-prices-{version('genai-prices')}+{self._catalogue.version}"
 
+    @property
+    def fallback(self) -> UnitPrices:
+        """What is counted where no price is known."""
+        return self._catalogue.fallback
+
     def entry(self, event: CostEvent | Replaces, at_ms: int) -> Entry:
         """The model's entry on the day of the call (`at_ms`: event time), with the tier and provider inferred."""
         labels = event.labels
         service = labels.get(SERVICE_TIER_LABEL) if labels else None
-        key = (event.model, event.provider, event.batch, service, at_ms // DAY_MS)
+        return self.entry_of(event.model, event.provider, event.batch, service, at_ms)
+
+    def entry_of(
+        self, model: str, provider: str | None, batch: bool, service: str | None, at_ms: int
+    ) -> Entry:
+        """`entry` by what it depends on; `service` is the label `service_tier`."""
+        key = (model, provider, batch, service, at_ms // DAY_MS)
         entry = self._entries.get(key)
         if entry is None or entry.by_minute:
             entry = self._resolve(key, at_ms)
@@ -87,8 +98,7 @@ class PriceBook:
         """Nano-dollars, and whether they are an estimate because the price is unknown."""
         usd = event.cost_usd
         if usd is not None:
-            # quantize rounds once, however many digits the producer sent.
-            return int(usd.quantize(NANO_QUANTUM) * NANO), False
+            return stated_nanousd(usd), False
         if event.response_cache_hit:
             return 0, False
         prices, unpriced = entry.prices, False
@@ -105,13 +115,13 @@ class PriceBook:
     def off_book(self, event: CostEvent | Replaces, entry: Entry, cost_nanousd: int) -> int:
         """What a producer's cost comes to above ours, nano-dollars; 0 where the book does not know the price.
 
-        A cost of 0 is no price: free tiers, refunds and answers that were not billed.
+        Not below -NANOUSD_MAX, so that sums keep within int64. A cost of 0 is no price: free tiers, refunds and answers that were not billed.
         """
         if not cost_nanousd or event.response_cache_hit or (prices := entry.prices) is None:
             return 0
         if (event.input_tokens and not prices.has_input) or (event.output_tokens and not prices.has_output):
             return 0
-        return cost_nanousd - _tokens_nanousd(prices, event)
+        return max(cost_nanousd - _tokens_nanousd(prices, event), -NANOUSD_MAX)
 
     def _resolve(self, key: tuple[Any, ...], at_ms: int) -> Entry:
         minute_key = (*key, at_ms // MINUTE_MS)
@@ -188,6 +198,11 @@ def _tokens_nanousd(prices: UnitPrices, event: CostEvent | Replaces) -> int:
         event.cache_write_tokens,
         event.reasoning_tokens,
     )
+
+
+def stated_nanousd(usd: Decimal) -> int:
+    """What a producer says that a call cost; quantize rounds once, however many digits were sent."""
+    return int(usd.quantize(NANO_QUANTUM) * NANO)
 
 
 def context(*, batch: bool, service_tier: str | None) -> dict[str, str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 import msgspec
+import numpy as np
 
 from tokenfuse.contracts.alert import Alert, encode_alert
 from tokenfuse.contracts.axes import AXES, GLOBAL
@@ -27,8 +28,9 @@ from tokenfuse.contracts.ruleset import RuleSet
 from tokenfuse.decide.agent import AgentConfig
 from tokenfuse.decide.decider.outputs import SwitchChange
 from tokenfuse.ingest.aggregate import Aggregator
-from tokenfuse.ingest.decode import Decoded, Decoder, Headers
+from tokenfuse.ingest.decode import DecodedMany, Decoder
 from tokenfuse.ingest.dedup import Entries, IdIndex
+from tokenfuse.ingest.drafts import decode
 from tokenfuse.ingest.record import Record
 from tokenfuse.ingest.slices import SliceCutter
 from tokenfuse.pricing.book import PriceBook
@@ -47,29 +49,6 @@ TOTALS: Final = (
     "retries",
     "unpriced",
 )
-
-
-class PreparedDecoder(Decoder):
-    """A decoder that is asked ahead: slices are cut at event times, which only decoding tells."""
-
-    _prepared: Sequence[Decoded] | None = None
-
-    def ahead(self, records: Sequence[Record]) -> list[Decoded]:
-        """Decode records that will be handed out by `prepare`."""
-        return self.decode_many(
-            [r.value for r in records], [r.headers for r in records], [None] * len(records)
-        )
-
-    def prepare(self, results: Sequence[Decoded]) -> None:
-        """What the next `decode_many` answers."""
-        self._prepared = results
-
-    def decode_many(
-        self, values: Iterable[bytes | None], headers: Iterable[Headers], record_ms: Iterable[int | None]
-    ) -> list[Decoded]:
-        """The prepared results once, else the real decoder's."""
-        prepared, self._prepared = self._prepared, None
-        return list(prepared) if prepared is not None else super().decode_many(values, headers, record_ms)
 
 
 class WholeFileIds(IdIndex):
@@ -132,7 +111,7 @@ class Replay:
         self._clockwork = Clockwork(self._pipeline)
         book = PriceBook()
         self._price_version = book.version
-        self._decoder = PreparedDecoder(further_axes, 0, 0, book)
+        self._decoder = Decoder(further_axes, 0, 0, book)
         aggregator = Aggregator(further_axes, 1)
         self._cutter = SliceCutter(0, self._decoder, book.version, aggregator, 0)
         self._cutter.index = WholeFileIds()
@@ -166,23 +145,24 @@ class Replay:
                 yield Record(number, -1, None, line)
 
     def _chunk(self, records: list[Record]) -> None:
-        results = self._decoder.ahead(records)
-        for first, last in _slices(results, self._cutter.event_ms):
-            self._decoder.prepare(results[first:last])
-            draft = self._cutter.draft(records[first:last])
+        # Decoded ahead: slices are cut at event times, which only decoding tells.
+        decoded = decode(records, self._decoder)
+        for first, last in _slices(decoded, len(records), self._cutter.event_ms):
+            part = decoded.part(first, last)
+            draft = self._cutter.draft(records[first:last], part)
             result = self._cutter.cut(draft, self._lines.read(draft.wanted) if draft.wanted else {})
             self._cutter.advance(result)
             self._note(result.letters, result.counts)
             if result.event_ms >= 0:
-                self._begin(results[first:last], result.event_ms)
+                self._begin(part, result.event_ms)
                 blocks = [decode_block(block) for block in result.blocks]
                 self._clockwork.slice(blocks, result.b, result.event_ms)
 
-    def _begin(self, results: Sequence[Decoded], event_ms: int) -> None:
-        times = [call.time_ms for result in results if isinstance(result, tuple) for call in result]
+    def _begin(self, decoded: DecodedMany, event_ms: int) -> None:
         if self._first_ms is None:
             self._pipeline.install(self._ruleset, event_ms)
-        self._first_ms = min([*times, event_ms if self._first_ms is None else self._first_ms])
+            self._first_ms = event_ms
+        self._first_ms = int(decoded.calls.number("time_ms").min(initial=self._first_ms))
 
     def _note(self, letters: Sequence[DeadLetter], counts: Mapping[Any, int]) -> None:
         self._outcomes.update({str(outcome): count for outcome, count in counts.items()})
@@ -238,17 +218,14 @@ class Replay:
         return summary
 
 
-def _slices(results: Sequence[Decoded], newest_ms: int) -> Iterator[tuple[int, int]]:
+def _slices(decoded: DecodedMany, count: int, newest_ms: int) -> Iterator[tuple[int, int]]:
     """Where to cut: when the newest event time enters another pane, so that verdicts come as they would live."""
-    first = 0
-    for i, result in enumerate(results):
-        time_ms = max((call.time_ms for call in result), default=-1) if isinstance(result, tuple) else -1
-        if i > first and time_ms // TICK_MS > newest_ms // TICK_MS:
-            yield first, i
-            first = i
-        newest_ms = max(newest_ms, time_ms)
-    if first < len(results):
-        yield first, len(results)
+    of_record = np.full(count, -1)
+    np.maximum.at(of_record, decoded.of_call, decoded.calls.number("time_ms"))
+    newest = np.maximum.accumulate(np.maximum(of_record, newest_ms))
+    panes = np.append(newest_ms, newest) // TICK_MS
+    starts = [0, *(np.flatnonzero(panes[2:] > panes[1:-1]) + 1).tolist()]
+    yield from zip(starts, [*starts[1:], count], strict=True)
 
 
 def _chunks(records: Iterator[Record]) -> Iterator[list[Record]]:

@@ -172,11 +172,11 @@ def test_reasons_of_the_decoder_are_all_reached():
 
 def test_a_fault_of_our_own_refuses_the_message_and_does_not_stop_the_stream():
     class BrokenBook(PriceBook):
-        def entry(self, event, at_ms):
+        def entry_of(self, *_):
             raise ZeroDivisionError
 
     result = Decoder((), 60, 60, BrokenBook()).decode_many([text()], [()], [NOON_MS])
-    assert result[0].reason is Reason.INTERNAL_ERROR
+    assert result.faults[0].reason is Reason.INTERNAL_ERROR
 
 
 def test_replay_asks_only_that_a_time_lies_between_2015_and_2100():
@@ -230,11 +230,20 @@ def test_cloudevents_are_read_in_both_modes_and_out_of_files():
     assert fault(text(), headers=[("ce_specversion", b"0.3")]).reason is Reason.UNSUPPORTED_CLOUDEVENT
 
 
+def many(decoder, values, headers, stamps):
+    decoded = decoder.decode_many(values, headers, stamps)
+    found = [decoded.faults.get(number, ()) for number in range(len(values))]
+    for number, call in zip(decoded.of_call.tolist(), decoded.calls.calls(), strict=True):
+        found[number] += (call,)
+    return found
+
+
 def test_many_give_what_each_gives_alone():
     values = [text(), *(value for value, _, _ in REFUSED), text(id="e-2"), json.dumps([BASE, BASE]).encode()]
     headers = [()] * (len(values) - 1) + [[("traceparent", b"00-x")]]
-    many = DECODER.decode_many(values, headers, [NOON_MS] * len(values))
-    assert many == [DECODER.decode(v, h, NOON_MS) for v, h in zip(values, headers, strict=True)]
+    assert many(DECODER, values, headers, [NOON_MS] * len(values)) == [
+        DECODER.decode(v, h, NOON_MS) for v, h in zip(values, headers, strict=True)
+    ]
 
 
 @settings(max_examples=300, deadline=None)
