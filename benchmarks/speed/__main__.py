@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from pathlib import Path
@@ -24,6 +25,8 @@ RESULTS: Final = Path(__file__).resolve().parents[1] / "results"
 def main(arguments: list[str]) -> int:
     """The command line; 1 where a row could not be measured."""
     options = parser().parse_args(arguments)
+    # A time limit ends us with SIGTERM: brokers and roles must go too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     results = Results(options.out)
     if options.report:
         report(results)

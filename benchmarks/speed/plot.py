@@ -13,6 +13,7 @@ from benchmarks.speed.row import Figures
 
 NAMES: Final = {
     "consumer": "aiokafka, decode only",
+    "contract": "aiokafka, decode our struct",
     "bytewax bare": "Bytewax, bare sums",
     "bare": "aiokafka, bare sums",
     "ingest": "TokenFuse ingest",

@@ -16,6 +16,7 @@ from typing import Self
 from benchmarks.speed.contender import ROOT, environment
 from benchmarks.speed.stage import pinned
 
+from tokenfuse.cli.common import PARENT
 from tokenfuse.runtime.settings import Settings
 
 READY_SECONDS = 120.0
@@ -49,6 +50,7 @@ class Role:
             "state_dir": str(self._directory), "instance_id": instance, "rules_dir": str(rules),
         }  # fmt: skip
         variables = {f"TOKENFUSE_{name.upper()}": str(value) for name, value in given.items()}
+        variables[PARENT] = str(os.getpid())  # it does not outlive the harness, however that ends
         command = [sys.executable, "-m", "tokenfuse.cli.main", "run", "--role", name]
         on = pinned(command, -1 if core is None else core)
         with self.log.open("ab") as log:
@@ -107,7 +109,7 @@ class Role:
 
     def _get(self, path: str) -> str:
         where = json.loads(self._file.read_text())
-        with urllib.request.urlopen(f"http://{where['host']}:{where['port']}/{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://{where['host']}:{where['port']}/{path}", timeout=60) as answer:
             return str(answer.read().decode())
 
 

@@ -1,6 +1,7 @@
 """A bare aiokafka consumer: what Kafka and JSON alone cost. `job` says what it does with a batch.
 
-decode  decode with msgspec, and nothing else
+decode  decode with msgspec the fields that a job of this kind needs, and nothing else
+contract  decode every field into TokenFuse's own struct, which checks it
 bare    bare sums of each slice, sent on as one block, then committed: TokenFuse's first prototype, without its exactness
 """
 
@@ -18,6 +19,7 @@ from benchmarks.speed.contenders.common import Stopwatch, arguments, decode
 from benchmarks.speed.stage import PARTITIONS
 from benchmarks.speed.truth import write_totals
 
+from tokenfuse.contracts.event import decode_event
 from tokenfuse.runtime.ingest.worker import FETCH_RECORDS_MAX
 
 FETCH_BYTES = 8 << 20
@@ -33,7 +35,7 @@ def consumer(given: dict[str, Any]) -> AIOKafkaConsumer:
 
 async def decode_only(given: dict[str, Any], watch: Stopwatch) -> tuple[int, None]:
     """Every message once."""
-    count = 0
+    count, decode_one = 0, decode_event if given["job"] == "contract" else decode
     reader = consumer(given)
     await reader.start()
     reader.assign([TopicPartition(given["topic"], p) for p in range(PARTITIONS)])
@@ -41,7 +43,7 @@ async def decode_only(given: dict[str, Any], watch: Stopwatch) -> tuple[int, Non
         for messages in (await reader.getmany(timeout_ms=1000, max_records=FETCH_RECORDS_MAX)).values():
             watch.start()
             for message in messages:
-                decode(message.value)
+                decode_one(message.value)
             count += len(messages)
     watch.stop()
     await reader.stop()
@@ -79,7 +81,7 @@ async def bare_sums(given: dict[str, Any], watch: Stopwatch) -> tuple[int, BareS
 def main() -> None:
     """The process."""
     given, watch = arguments(), Stopwatch()
-    job = {"decode": decode_only, "bare": bare_sums}[given["job"]]
+    job = {"decode": decode_only, "contract": decode_only, "bare": bare_sums}[given["job"]]
     count, sums = asyncio.run(job(given, watch))
     if given.get("totals") and sums is not None:
         write_totals(Path(given["totals"]), sums.merged)

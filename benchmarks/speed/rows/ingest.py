@@ -105,6 +105,8 @@ def _round(feeding: Feeding, options: Options, *, first: bool) -> Iterator[tuple
     for variant in ("columns", *(VARIANTS if first else ())):
         yield told(f"bytewax {variant}", _bytewax(feeding, variant, feeding.full))
     yield told("consumer", contender.measure("consumer", {**feeding.arguments, "job": "decode"}, None))
+    if first:
+        yield told("contract", contender.measure("consumer", {**feeding.arguments, "job": "contract"}, None))
     yield told("bare", contender.measure("consumer", {**feeding.arguments, "job": "bare"}, feeding.bare))
     yield told("bytewax bare", _bytewax(feeding, "bare", feeding.bare))
     yield told("faust", _faust(feeding))
@@ -166,6 +168,10 @@ def lines(rounds: Sequence[Figures]) -> list[Line]:
                 "one round",
             )
         )
+    if "contract" in rounds[0]:
+        rate = Run(**rounds[0]["contract"]).rate
+        what = "aiokafka consumer that decodes into TokenFuse's own struct"
+        found.append(Line(what, "", f"{short(rate)} events/s", f"ours {short(ours[0] / rate)}x", "one round"))
     for name in ("ingest", "bytewax columns", "consumer"):
         cpu = spread([Run(**figures[name]).cpu_us for figures in rounds])
         start = spread([figures[name]["events"] / figures[name]["whole_seconds"] for figures in rounds])
