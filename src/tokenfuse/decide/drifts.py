@@ -28,6 +28,8 @@ class DriftJudge(LearnedJudge[DriftRule, DriftHit]):
 
     def _score(self, window_seconds: int, hits: dict[int, DriftHit]) -> None:
         scores, row = self._board.scores(self.rule.signal, window_seconds, self.rule.axis)
+        if scores.z[row].max(initial=0.0) <= self.rule.z_min:
+            return
         bar = self._board.bar(self.rule.signal, self.rule.axis)
         for scope in np.flatnonzero(breaches(self.rule, scores, row, bar)).tolist():
             z = float(scores.z[row, scope])

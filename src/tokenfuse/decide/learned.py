@@ -21,8 +21,8 @@ from tokenfuse.decide.scoreboard import Scoreboard
 from tokenfuse.decide.standings import Finding, Standings
 from tokenfuse.detect.arrays import IntArray
 
-STEPS_S: Final = (60, 120, 300, 600, 900)
-"""A window is judged every tenth of its length, in these steps: what a day tells does not change within a minute."""
+STEPS_S: Final = {60: 300, 120: 900, 300: 3600, 900: 86_400}
+"""Windows up to so long are judged this often: what a day tells does not change within a minute."""
 
 LearnedRule = DriftRule | VolumeRule
 R = TypeVar("R", DriftRule, VolumeRule)
@@ -39,6 +39,7 @@ class LearnedJudge(ABC, Generic[R, H]):
         self._witness = witness
         self._standings = standings
         self._members = board.members[rule.axis]
+        self._steps_s = [(w, _step_s(rule, w)) for w in rule.windows_seconds]
 
     @abstractmethod
     def _score(self, window_seconds: int, hits: dict[int, H]) -> None:
@@ -66,7 +67,9 @@ class LearnedJudge(ABC, Generic[R, H]):
 
     def judge(self, before_s: int, judged_s: int, now_ms: int, *, learning: bool) -> None:
         """Judge the windows whose turn came since `before_s`; while history is read scores only become records."""
-        due = due_windows(self.rule, before_s, judged_s)
+        due = [w for w, step_s in self._steps_s if judged_s // step_s > before_s // step_s]
+        if not due:
+            return
         hits: dict[int, H] = {}
         for window_seconds in due:
             self._score(window_seconds, hits)
@@ -132,11 +135,6 @@ class LearnedJudge(ABC, Generic[R, H]):
             self._standings.cleared(self.rule, value, judged_s * 1000, number, threshold)
 
 
-def due_windows(rule: LearnedRule, before_s: int, now_s: int) -> list[int]:
-    """Windows of a rule whose turn came between two moments."""
-    return [w for w in rule.windows_seconds if now_s // _step_s(rule, w) > before_s // _step_s(rule, w)]
-
-
 def _step_s(rule: LearnedRule, window_seconds: int) -> int:
-    most = max((step for step in STEPS_S if step * 10 <= window_seconds), default=0)
-    return max(most, rule.evaluation_interval_seconds)
+    step_s = next(step for step, longest in STEPS_S.items() if window_seconds <= longest)
+    return max(step_s, rule.evaluation_interval_seconds)

@@ -78,6 +78,7 @@ class JointMembers:
         self.values: list[str | None] = []
         self.given = 0
         self._born: list[int] = []
+        self._born_array = np.empty(0, np.int64)
         self._axes = tuple(axis.split(JOINT))
         self._cells = cells
         self._numbers: dict[str, int] = {}
@@ -91,6 +92,7 @@ class JointMembers:
     def load(self, fields: dict[str, Any]) -> None:
         """Inverse of `dump`."""
         self.values, self._born, self.given = fields["values"], fields["born"], fields["given"]
+        self._born_array = np.array(self._born, np.int64)
         self._numbers = {value: number for number, value in enumerate(self.values) if value is not None}
 
     def value(self, scope: int) -> str | None:
@@ -111,7 +113,7 @@ class JointMembers:
 
     def born(self) -> IntArray:
         """When each number was given, counted."""
-        return np.array(self._born, np.int64)
+        return self._born_array
 
     def _number_cells(self) -> None:
         keys = [self._key(scope) for scope in self._cells.axes_of_cells()]
@@ -124,6 +126,7 @@ class JointMembers:
         for key in keys:
             if key is not None and key not in self._numbers:
                 self._give(key, next(free, None))
+        self._born_array = np.array(self._born, np.int64)
         self._of_cell = np.array([NOTHING if key is None else self._numbers[key] for key in keys], np.int64)
 
     def _give(self, key: str, number: int | None) -> None:

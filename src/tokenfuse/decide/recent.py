@@ -31,6 +31,8 @@ class Recent:
         self._cells = cells
         self._rolling = {w: _rolling(cells, w) for w in sorted(windows_seconds)}
         self._calls = {w: cells.rolling("1h", _reach_s(w), INDEX["calls"]) for w in sorted(windows_seconds)}
+        self._sums: dict[int, IntArray] = {}
+        self._before: dict[int, FloatArray] = {}
         self._open: IntArray | None = None
         self._watermark_s = 0
 
@@ -47,14 +49,18 @@ class Recent:
     def settle(self) -> None:
         """A moment to judge: what was summed for an earlier one is forgotten."""
         self._open = None
+        self._sums.clear()
+        self._before.clear()
 
     def of(self, window_seconds: int) -> IntArray:
-        """Sums over a window: int64[M, c]."""
-        cells = np.arange(len(self._cells.scopes.values), dtype=np.int32)
-        sums = self._rolling[window_seconds].of(cells)
-        if window_seconds > HOUR_S:
-            sums = sums + self._open_hour(len(cells))
-        return np.asarray(sums.T)
+        """Sums over a window: int64[M, c]; made once a moment."""
+        if window_seconds not in self._sums:
+            cells = np.arange(len(self._cells.scopes.values), dtype=np.int32)
+            sums = self._rolling[window_seconds].of(cells)
+            if window_seconds > HOUR_S:
+                sums = sums + self._open_hour(len(cells))
+            self._sums[window_seconds] = np.ascontiguousarray(sums.T)
+        return self._sums[window_seconds]
 
     def length_seconds(self, window_seconds: int) -> int:
         """How long a window is at this moment."""
@@ -63,7 +69,12 @@ class Recent:
         return window_seconds - HOUR_S + self._watermark_s // MINUTE_S * MINUTE_S % HOUR_S
 
     def calls_per_hour_before(self, window_seconds: int) -> FloatArray:
-        """Calls an hour of every cell in the hours before a window: float64[c]."""
+        """Calls an hour of every cell in the hours before a window: float64[c]; made once a moment."""
+        if window_seconds not in self._before:
+            self._before[window_seconds] = self._rate_before(window_seconds)
+        return self._before[window_seconds]
+
+    def _rate_before(self, window_seconds: int) -> FloatArray:
         cells = np.arange(len(self._cells.scopes.values), dtype=np.int32)
         open_s = self._watermark_s // MINUTE_S * MINUTE_S % HOUR_S
         calls = self._calls[window_seconds].of(cells) + self._open_hour(len(cells))[:, INDEX["calls"]]

@@ -22,6 +22,9 @@ CELL_SIGNALS: Final[tuple[DriftSignal, ...]] = ("prompt", "output", "cache", "re
 GROUP_SIGNALS: Final[tuple[DriftSignal, ...]] = ("tier",)
 """Compared within a group of cells that differ in the model only: a call that moves to another model changes its cell."""
 
+GROUP_MEASURES: Final = ("calls", "tier_frontier", "tier_reasoning")
+"""All that GROUP_SIGNALS are made of."""
+
 LENGTHS: Final = ("prompt", "output")
 
 SHARE_MIN, SHARE_MAX = 0.003, 0.997
