@@ -25,6 +25,7 @@ PLACES: Final = {
 TRAP_SECONDS: Final = 10.0
 """A trap that was not sprung by then is taken away, and the process killed or stopped wherever it is."""
 
+VICTIM_SECONDS: Final = 30.0
 SESSION_SECONDS: Final = 10.0
 
 
@@ -143,14 +144,16 @@ class Chaos:
         action = getattr(self, "_" + fault.kind.partition("-")[0])
         await action(fault)
 
-    async def _victim(self, name: str) -> Member | None:
-        """The worker of this name, once it lives and is not stopped; None: it does not come."""
-        deadline = time.monotonic() + 30
+    async def _victim(self, fault: Fault) -> Member | None:
+        """The worker, once it lives and is not stopped, and works if it is to die at a place; None: it does not come."""
+        deadline = time.monotonic() + VICTIM_SECONDS
         while time.monotonic() < deadline:
-            member = self._fleet.members.get(name)
+            member = self._fleet.members.get(fault.name)
             if member is not None and member.running and not member.stopped:
-                return member
-            await asyncio.sleep(0.2)
+                working = not fault.place or await asyncio.to_thread(self._fleet.member_ready, member)
+                if working or time.monotonic() > deadline - VICTIM_SECONDS / 3:
+                    return member
+            await asyncio.sleep(0.3)
         return None
 
     async def _trap(self, member: Member, fault: Fault, action: str) -> bool:
@@ -168,7 +171,7 @@ class Chaos:
         return sprung
 
     async def _kill(self, fault: Fault) -> None:
-        member = await self._victim(fault.name)
+        member = await self._victim(fault)
         if member is None:
             return
         self._note(str(fault))
@@ -179,7 +182,7 @@ class Chaos:
 
     async def _zombie(self, fault: Fault) -> None:
         """Stand still for longer than the session, and go on."""
-        member = await self._victim(fault.name)
+        member = await self._victim(fault)
         if member is None:
             return
         self._note(str(fault))
@@ -192,7 +195,7 @@ class Chaos:
 
     async def _usurp(self, fault: Fault) -> None:
         """Another process takes the place under the same id while it stands still; then both live for a while."""
-        member = await self._victim(fault.name)
+        member = await self._victim(fault)
         if member is None:
             return
         self._note(str(fault))
@@ -228,7 +231,7 @@ class Chaos:
 
     async def _leave(self, fault: Fault) -> None:
         """A graceful leave, and back after a while."""
-        member = await self._victim(fault.name)
+        member = await self._victim(fault)
         if member is None:
             return
         self._note(str(fault))
@@ -257,7 +260,7 @@ class Chaos:
 
     async def _restate(self, fault: Fault, change: Callable[[Member], None]) -> None:
         """While it is down its local directory is lost, or holds rubbish."""
-        member = await self._victim(fault.name)
+        member = await self._victim(fault)
         if member is None:
             return
         self._note(str(fault))

@@ -263,6 +263,7 @@ async def test_no_checkpoint_follows_the_last_one(shell: Shell) -> None:
 async def test_who_stood_still_too_long_ends_before_anything_leaves(shell: Shell) -> None:
     now = 0.0
     pulse = Pulse(10, lambda: now)
+    pulse.renewed(0.0)
     pulse.check()
     now = 10.5
 
@@ -295,7 +296,16 @@ def test_a_silent_broker_and_a_short_stop_end_nothing(shell: Shell) -> None:
     now = 8.0  # stopped, and back within the session
     pulse.check()
     pulse.released()
-    now = 9.9  # who owns nothing has nothing to lose
+    now = 20.0  # who owns nothing has nothing to lose
+    pulse.check()
+
+
+def test_a_loop_that_is_slow_while_its_heartbeats_go_on_ends_nothing(shell: Shell) -> None:
+    """A starved machine, or a large state read back: the consumer's own thread keeps the place."""
+    now = 0.0
+    pulse = Pulse(10, lambda: now)
+    now = 15.0
+    pulse.renewed(12.0)
     pulse.check()
 
 

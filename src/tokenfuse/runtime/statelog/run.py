@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-SUSPENDED_SECONDS_MIN: Final = 10.0
 STOP_SECONDS: Final = 20.0
 
 
@@ -79,7 +78,7 @@ class Worker:
         self, settings: Settings, spec: StateLogSpec, traits: BrokerTraits, ready: Callable[[bool], None]
     ) -> None:
         self._spec = spec
-        self._pulse = Pulse(max(SUSPENDED_SECONDS_MIN, traits.session_timeout_ms / 1000))
+        self._pulse = Pulse(traits.session_timeout_ms / 1000)
         self.owner = Owner(spec, self._send, self._ack, self._pulse, ready)
         interval = settings.checkpoint_seconds
         self._checkpointer = Checkpointer(self.owner, self._send, self._ack, self._pulse, interval)

@@ -24,13 +24,14 @@ INPUT_STALL_SECONDS: Final = 60.0
 
 
 class Pulse:
-    """Tells whether this process stood still (SIGSTOP, a paused machine) longer than the broker waits for it.
+    """Tells whether this process stood still (SIGSTOP, a paused machine) and may have lost its place meanwhile.
 
     Who wakes up after that is a zombie until its heartbeat is refused. What it would write is right, being a function
     of the log, but old: in a compacted topic it would bury what the new owner wrote after it.
 
-    The broker counts from the last heartbeat that it got, so a stop that is shorter than the session may outlast it.
-    A broker that does not answer is no reason to end: while it is silent it makes nobody else the owner.
+    The broker counts from the last heartbeat that it got, so a stop that is shorter than the session may outlast it. A
+    loop that is slow while heartbeats go on, from their own thread, has lost nothing: on a starved machine a restart would
+    only starve it more. A broker that is silent ends nobody: while it is, it makes nobody else the owner.
     """
 
     def __init__(self, limit_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -51,8 +52,7 @@ class Pulse:
         """Ends the process if it may have lost its place while it stood still: call it before anything leaves it."""
         now, renewed = self._clock(), self._renewed
         stood_still = now - self._last
-        lapsed = renewed is not None and now - renewed > self._limit_seconds
-        if stood_still > self._limit_seconds or (lapsed and stood_still > STANDSTILL_SECONDS):
+        if renewed is not None and now - renewed > self._limit_seconds and stood_still > STANDSTILL_SECONDS:
             die(ExitReason.SUSPENDED, seconds=round(stood_still, 1), limit_seconds=self._limit_seconds)
 
     async def run(self) -> None:
