@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.chaos.zygote import Child, Zygote
 from tests.support.receivers import CHANNEL, ROUTING_KEY, TOKEN
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +29,7 @@ class Member:
     name: str
     role: str
     instance_id: str
-    process: subprocess.Popen[bytes]
+    process: Child
     state_dir: Path
     stopped: bool = False
 
@@ -54,6 +55,7 @@ class Fleet:
         self._broken = ["--break", broken] if broken else []
         self._states = 0
         self._receiver: subprocess.Popen[str] | None = None
+        self._zygote = Zygote(environment)
         self.traps = directory / "traps"
         self.traps.mkdir(parents=True)
 
@@ -94,11 +96,8 @@ class Fleet:
         environment = {
             **self.environment, "TOKENFUSE_INSTANCE_ID": instance_id, "TOKENFUSE_STATE_DIR": str(state_dir),
         }  # fmt: skip
-        command = [sys.executable, "-m", "tests.chaos.worker", "--role", role, "--traps", str(self.traps)]
-        with (self.directory / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen(
-                [*command, *self._broken], cwd=ROOT, env=environment, stdout=log, stderr=log
-            )
+        arguments = ["--role", role, "--traps", str(self.traps), *self._broken]
+        process = self._zygote.start(arguments, environment, self.directory / f"{name}.log")
         self.members[name] = Member(name, role, instance_id, process, state_dir)
         return self.members[name]
 
@@ -181,6 +180,7 @@ class Fleet:
         if self._receiver is not None:
             self._receiver.kill()
             self._receiver.wait()
+        self._zygote.close()
 
     def lose_state(self, member: Member) -> None:
         """The local state directory is gone."""

@@ -126,13 +126,18 @@ def trap_state_log(traps: Traps) -> None:
     Owner._guarded_send = trapped_send  # type: ignore[method-assign]
 
 
-def main() -> None:
+def die_with_parent() -> None:
+    """Linux: whatever becomes of the harness, nothing outlives it."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--role", required=True)
     parser.add_argument("--traps", type=Path, required=True)
     parser.add_argument("--break", dest="broken", choices=sorted(breakage.BREAKAGES))
-    options = parser.parse_args()
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # Linux: whatever becomes of the harness
+    options = parser.parse_args(arguments)
+    die_with_parent()
     traps = Traps(options.traps)
     trap_ingest(traps) if options.role == "ingest" else trap_state_log(traps)
     if options.broken:
@@ -141,7 +146,3 @@ def main() -> None:
 
     sys.argv = ["tokenfuse", "run", "--role", options.role]
     command()
-
-
-if __name__ == "__main__":
-    main()

@@ -47,6 +47,7 @@ class Shell:
         self.ready: list[bool] = []
         self.failing: str | None = None
         self.on_send: Any = lambda _output: None
+        self.unanswered: list[asyncio.Future[None]] | None = None
         self.pulse = Pulse(10)
         self.owner = Owner(SPEC, self.send, self.ack, self.pulse, self.ready.append)
         self.checkpointer = Checkpointer(self.owner, self.send, self.ack, self.pulse, 0)
@@ -58,8 +59,20 @@ class Shell:
             done.set_exception(RuntimeError("no leader"))
         else:
             self.sent.append(output)
-            done.set_result(None)
+            if self.unanswered is None:
+                done.set_result(None)
+            else:
+                self.unanswered.append(done)
         return done
+
+    async def answer(self) -> None:
+        """The broker has everything that was sent so far; what follows from that is sent."""
+        assert self.unanswered
+        for done in self.unanswered:
+            done.set_result(None)
+        self.unanswered.clear()
+        for _ in range(10):
+            await asyncio.sleep(0)
 
     def ack(self, message: Any) -> None:
         self.acked.append(message.offset)
@@ -203,6 +216,27 @@ async def test_a_checkpoint_is_outputs_then_rows_then_head_then_deletions(shell:
     ]
     assert kinds == sorted(kinds, key=["output", "row", "head", "gone"].index)
     assert set(kinds) == {"output", "row", "head", "gone"}
+
+
+async def test_every_step_of_a_checkpoint_waits_until_the_one_before_it_is_durable(shell: Shell) -> None:
+    """Sent in order is not enough: a broker may take the head and refuse an output or a row before it."""
+    shell.unanswered = []
+    await shell.take(0)
+    writing = asyncio.create_task(shell.checkpoint())
+    await asyncio.sleep(0)
+    assert shell.changelog() == []
+
+    await shell.answer()  # the outputs
+    assert shell.changelog()
+    assert not [key for key, _ in shell.changelog() if b"|head" in key]
+
+    await shell.answer()  # the rows
+    assert [key for key, _ in shell.changelog() if b"|head" in key]
+    assert shell.acked == []
+
+    await shell.answer()  # the head
+    await writing
+    assert shell.acked == [0]
 
 
 async def test_a_checkpoint_that_loses_its_assignment_neither_acks_nor_deletes(shell: Shell) -> None:
