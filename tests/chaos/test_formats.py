@@ -10,6 +10,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.chaos.load import load
 from tests.chaos.next_release import MEASURE
 from tests.support.ingest import deltas_of, eventually
 from tests.support.pipeline import NEXT_RELEASE, Pipeline
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from tests.support.kafka_cluster import KafkaCluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-
-PAUSE_SECONDS = 0.2  # paces the load; nothing waits for it
 
 
 @pytest.fixture
@@ -107,29 +106,20 @@ async def eventually_cut(pipeline: Pipeline, traffic: Traffic) -> None:
 
 async def test_a_rolling_upgrade_under_load_changes_no_sum(pipeline: Pipeline) -> None:
     """Readers before writers, as docs/operations.md says; each worker keeps its name."""
-    traffic, done = Traffic(seed=2), asyncio.Event()
+    traffic = Traffic(seed=2)
     await pipeline.create_topics()
     workers = ("decider-1", "agents-1", "agents-2", "ingest-1", "ingest-2")
     for name in workers:
         pipeline.start(name)
 
-    async def load() -> None:
-        while not done.is_set():
-            await pipeline.publish(traffic.more(40))
-            pipeline.keep_running()
-            await asyncio.sleep(PAUSE_SECONDS)
-
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(load())
+    async with load(pipeline, traffic):
         await asyncio.to_thread(pipeline.wait_ready, *workers)
         for name in workers:
             # One that has just come back after a refusal may not listen yet.
             assert await asyncio.to_thread(pipeline.stop, name) in {0, -signal.SIGTERM}
             pipeline.start(name, NEXT_RELEASE)
             await asyncio.to_thread(pipeline.wait_ready, name)
-        before = len(traffic.events)
-        await eventually_more(traffic, before + 200)
-        done.set()
+        await eventually_more(traffic, len(traffic.events) + 200)
 
     await pipeline.check(traffic.truth)
     assert 200 <= await answers(pipeline) < len(traffic.events)

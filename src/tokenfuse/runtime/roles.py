@@ -88,8 +88,10 @@ def check_directories(settings: Settings, roles: Sequence[Role]) -> None:
     try:
         settings.state_dir.mkdir(parents=True, exist_ok=True)
         probe = settings.state_dir / f".{os.getpid()}.tmp"
-        probe.write_bytes(b"")
-        probe.unlink()
+        try:
+            probe.write_bytes(bytes(4096))  # an empty file is made on a full disk, too
+        finally:
+            probe.unlink(missing_ok=True)
     except OSError as error:
         where = settings.state_dir.absolute()
         raise StateDirError(
