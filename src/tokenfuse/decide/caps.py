@@ -47,15 +47,26 @@ class CapJudge:
     def judge(self, ids: Ids, latest_s: int, now_ms: int) -> None:
         """Judge some scopes: those touched, and those that stand."""
         standing = self._standings.ids_of(self.rule, self._table.scopes, latest_s * 1000)
-        ids = np.union1d(ids, standing).astype(np.int32)
+        if len(standing):
+            ids = np.union1d(ids, standing).astype(np.int32)
         if not len(ids):
             return
         limits, spend = self._limits.of(self._table.scopes, ids), self._spend(ids, latest_s)
         over = breached(spend, limits)
+        if not len(standing) and not over.any():
+            return
         for i in np.flatnonzero(over).tolist():
             self._found(int(ids[i]), int(spend[i]), int(limits[i]), latest_s, now_ms)
         if len(standing):
-            self._clear(ids[~over], spend[~over], limits[~over], latest_s)
+            ended = ~over & np.isin(ids, standing)
+            self._clear(ids[ended], spend[ended], limits[ended], latest_s)
+
+    def suspects(self, ids: Ids, nanousd: npt.NDArray[np.int64], latest_s: int, until_s: int) -> Ids:  # noqa: ARG002
+        """Scopes that would be over their limit if nothing left their window meanwhile."""
+        over: Ids = ids[
+            breached(self._spend(ids, latest_s) + nanousd, self._limits.of(self._table.scopes, ids))
+        ]
+        return over
 
     def _found(self, scope: int, spend: int, limit: int, latest_s: int, now_ms: int) -> None:
         value = self._table.scopes.values[scope]

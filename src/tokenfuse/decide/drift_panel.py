@@ -16,7 +16,7 @@ from tokenfuse.decide.drifts import DriftJudge
 from tokenfuse.decide.evidence import Witness
 from tokenfuse.decide.learned import LearnedRule
 from tokenfuse.decide.members import JointMembers
-from tokenfuse.decide.recent import Recent
+from tokenfuse.decide.recent import MINUTE_S, Recent
 from tokenfuse.decide.scoreboard import DRIFT, SIGNALS, VOLUME, Scoreboard
 from tokenfuse.decide.standings import Standings
 from tokenfuse.decide.volumes import VolumeJudge
@@ -67,6 +67,11 @@ class DriftPanel:
         self._boards[key].watch(DRIFT, rule.axis, len(SIGNALS))
         return DriftJudge(rule, self._boards[key], self._witness, self._standings)
 
+    @property
+    def intervals_s(self) -> set[int]:
+        """How often something is judged."""
+        return set() if self._recent is None else {MINUTE_S}
+
     def move(self, watermark_s: int) -> None:
         """Let every window end with the last closed minute."""
         if self._recent is not None:
@@ -74,7 +79,7 @@ class DriftPanel:
 
     def judge(self, before_s: int, judged_s: int, watermark_s: int, now_ms: int, *, learning: bool) -> None:
         """Judge what closed between two moments; while history is read nothing is told."""
-        if self._recent is None or judged_s // 60 == before_s // 60:
+        if self._recent is None or judged_s // MINUTE_S == before_s // MINUTE_S:
             return
         self._recent.settle()
         for baselines in self._baselines.values():

@@ -14,7 +14,8 @@ from tokenfuse.contracts.signal import Contributor, DriverPart
 from tokenfuse.decide.cells import CellIndex
 from tokenfuse.detect.contributors import contributors
 from tokenfuse.detect.drivers import decompose, dominant
-from tokenfuse.windows.pane import Ids, Sums
+from tokenfuse.windows.narrow import Sums
+from tokenfuse.windows.pane import Ids
 from tokenfuse.windows.state import WindowState
 
 COST: Final = INDEX["cost_nanousd"]
@@ -96,7 +97,7 @@ class Witness:
         scope = scopes.id_of(value)
         cell = scopes.cells[scope] if scope is not None else None
         example = scopes.examples[scope] if scope is not None else None
-        spent = int(scopes.totals[scope, COST]) if scope is not None else 0
+        spent = int(scopes.totals.column(np.array([scope]), COST)[0]) if scope is not None else 0
         where = parse_scope_key(cell) if cell and "=" in cell else {}
         who = tuple(Contributor(a, where[a], spent, 1.0) for a in CELL_AXES if a in where)
         return Evidence(driver, (), who, (example,) if example else ())

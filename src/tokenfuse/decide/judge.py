@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from tokenfuse.contracts.ruleset import AnyRule
 from tokenfuse.decide.cells import CellIndex
@@ -14,6 +14,7 @@ from tokenfuse.decide.records import RecordShelf
 from tokenfuse.decide.run_records import RunLearner
 from tokenfuse.decide.standings import Standings
 from tokenfuse.detect.agent import RECORDED
+from tokenfuse.windows.narrow import Sums
 from tokenfuse.windows.pane import Ids
 from tokenfuse.windows.state import WindowState
 
@@ -46,6 +47,20 @@ class OpenJudge(Protocol):
 
     def judge(self, ids: Ids, latest_s: int, now_ms: int) -> None:
         """Judge some scopes: those touched, and those that stand."""
+
+
+@runtime_checkable
+class Foreseeing(Protocol):
+    """An open judge that can tell beforehand that a block concerns it little, so that a long one needs few steps."""
+
+    def suspects(self, ids: Ids, nanousd: Sums, latest_s: int, until_s: int) -> Ids:
+        """Which scopes may be over the threshold at some moment while calls are added: too many rather than too few.
+
+        Args:
+            ids: distinct scopes, [n].
+            nanousd: what the calls of each cost, [n]; what is taken out again is not subtracted.
+            latest_s, until_s: newest event time before the calls and after them.
+        """
 
 
 class ClosedJudge(Protocol):

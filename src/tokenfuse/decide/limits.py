@@ -22,18 +22,18 @@ class Limits:
         self._default = NO_LIMIT if default is None else default
         self._by_value = by_value
         self._limits = np.empty(0, np.int64)
-        self._of: list[str | None] = []
+        self._known = np.empty(0, np.int64)
 
     def of(self, scopes: Scopes, ids: Ids) -> npt.NDArray[np.int64]:
         """Limits of some scopes, int64[n]; NO_LIMIT where there is none."""
-        values = scopes.values
-        if len(self._of) < len(values):
-            more = len(values) - len(self._of)
-            self._of.extend([None] * more)
+        if len(self._known) < len(scopes.born):
+            more = len(scopes.born) - len(self._known)
+            self._known = np.concatenate([self._known, np.full(more, -1, np.int64)])
             self._limits = np.concatenate([self._limits, np.full(more, NO_LIMIT, np.int64)])
-        for i in ids.tolist():
-            if self._of[i] is not values[i]:
-                self._of[i], self._limits[i] = values[i], self._limit(values[i])
+        stale = ids[self._known[ids] != scopes.born[ids]]
+        for i in stale.tolist():
+            self._limits[i] = self._limit(scopes.values[i])
+        self._known[stale] = scopes.born[stale]
         return self._limits[ids]
 
     def _limit(self, value: str | None) -> int:

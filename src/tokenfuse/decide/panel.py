@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from tokenfuse.contracts.axes import CELL
 from tokenfuse.contracts.ruleset import (
     AgentRule,
     BurnRateRule,
@@ -25,13 +26,15 @@ from tokenfuse.decide.caps import CapJudge
 from tokenfuse.decide.cells import CellIndex
 from tokenfuse.decide.drift_panel import DriftPanel
 from tokenfuse.decide.evidence import Witness
-from tokenfuse.decide.judge import ClosedJudge, Court, MakeClosed, MakeOpen, OpenJudge
+from tokenfuse.decide.judge import ClosedJudge, Court, Foreseeing, MakeClosed, MakeOpen, OpenJudge
 from tokenfuse.decide.members import has_axis
 from tokenfuse.decide.records import RecordShelf
 from tokenfuse.decide.run_records import RunLearner
 from tokenfuse.decide.runs import agent_judge
 from tokenfuse.decide.spikes import SpikeJudge
 from tokenfuse.decide.standings import Standings
+from tokenfuse.windows.batch import Batch
+from tokenfuse.windows.narrow import Sums
 from tokenfuse.windows.pane import Ids
 from tokenfuse.windows.state import WindowState
 
@@ -39,6 +42,9 @@ NOTHING: Final = np.empty(0, np.int32)
 RUN: Final = "run_id"
 STEP_S: Final = 10
 """Standing verdicts are judged again, and drift at most this often, at every so many seconds of event time."""
+
+FEW_PANES: Final = 2
+"""A block of so few panes is judged pane by pane: looking ahead costs as much."""
 
 OPEN_JUDGES: Final[dict[type[Rule], MakeOpen]] = {
     CapRule: CapJudge,
@@ -133,6 +139,39 @@ class Panel:
             np.array([i for i in touched[RUN].tolist() if i not in odd], np.int32) if odd else touched[RUN]
         )
         self._runs.learn(usual, self._latest_s)
+
+    def steps_of(self, panes_s: list[int], batch: Batch) -> list[int]:
+        """At which panes of a block, ascending, verdicts may change; its last pane always is one.
+
+        Where nothing can breach and nothing stands, only those at which closed panes are judged.
+        """
+        if len(panes_s) <= FEW_PANES:
+            return panes_s
+        axes = self._axes_to_watch(batch, panes_s[-1] + STEP_S - 1)
+        batch.step({*axes, CELL} if axes else set())
+        if axes:
+            return panes_s
+        intervals = {judge.interval_s for judge in self._closed} | self.drifts.intervals_s
+        panes, due = np.array(panes_s), np.zeros(len(panes_s), np.bool_)
+        for interval_s in intervals:
+            due |= np.diff((panes - STEP_S) // interval_s, prepend=self.judged_s // interval_s) > 0
+        due[-1] = True
+        return [int(pane) for pane in panes[due]]
+
+    def _axes_to_watch(self, batch: Batch, until_s: int) -> set[str]:
+        """Axes on which a verdict stands or may come while the block is added."""
+        spend = batch.spend()
+        return {judge.rule.axis for judge in self._open if self._concerns(judge, spend, until_s)}
+
+    def _concerns(self, judge: OpenJudge, spend: dict[str, tuple[Ids, Sums]], until_s: int) -> bool:
+        if self.fresh or self.standings.of(judge.rule):
+            return True
+        if judge.rule.axis not in spend:
+            return False
+        ids, nanousd = spend[judge.rule.axis]
+        if not isinstance(judge, Foreseeing):
+            return True
+        return len(judge.suspects(ids, nanousd, self._latest_s, until_s)) > 0
 
     def _judge_closed(self, before_s: int, now_ms: int) -> None:
         for judge in self._closed:

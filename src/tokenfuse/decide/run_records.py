@@ -40,7 +40,7 @@ class RunLearner:
         scopes = self._table.scopes
         lived = scopes.last_s[ids] - scopes.first_s[ids]
         recent = np.stack([self._calls.of(ids), self._input.of(ids)], axis=1)
-        return of_runs(scopes.totals[ids], scopes.maxima[ids], lived, recent)
+        return of_runs(scopes.totals.gather(ids), scopes.maxima[ids], lived, recent)
 
     def places(self, ids: Ids) -> IntArray:
         """Places of the features of some runs in the records."""

@@ -49,7 +49,7 @@ class RunJudge:
             return
         value = self._learner.values(ids)[self.rule.measure]
         threshold = self._thresholds(ids, latest_s)
-        cost = scopes.totals[ids, COST]
+        cost = scopes.totals.column(ids, COST)
         fires = over(value, threshold, cost, self.rule) & (latest_s - scopes.last_s[ids] < IDLE_S)
         for i in np.flatnonzero(fires).tolist():
             self._found(int(ids[i]), int(value[i]), float(threshold[i]), int(cost[i]), latest_s, now_ms)

@@ -13,6 +13,7 @@ from tokenfuse.decide.judge import Court
 from tokenfuse.decide.standings import Finding
 from tokenfuse.detect.spike import SpikeScore, spike_of_total
 from tokenfuse.windows.granularity import PANE_SECONDS_OF
+from tokenfuse.windows.narrow import Sums
 from tokenfuse.windows.pane import Ids
 
 
@@ -28,27 +29,55 @@ class SpikeJudge:
         self._size = PANE_SECONDS_OF[rule.pane]
         self._panes = min(rule.history_panes, self._table.kind.panes[rule.pane])
         self._history = self._table.rolling(rule.pane, self._panes * self._size, COST, behind=1)
+        self._open = self._table.rolling(rule.pane, self._size, COST)
 
     def advance(self, latest_s: int) -> None:
         """Move the history so that it ends before the pane of latest_s."""
-        self._history.advance(latest_s - latest_s % self._size - self._size)
+        pane_s = latest_s - latest_s % self._size
+        self._history.advance(pane_s - self._size)
+        self._open.advance(pane_s)
 
     def judge(self, ids: Ids, latest_s: int, now_ms: int) -> None:
         """Judge some scopes: those touched, and those that stand."""
         standing = self._standings.ids_of(self.rule, self._table.scopes, latest_s * 1000)
-        ids = self._matching(np.union1d(ids, standing).astype(np.int32))
-        self._clear_unmatched(np.setdiff1d(standing, ids), latest_s)
-        if not len(ids):
-            return
+        if len(standing):
+            ids = np.union1d(ids, standing).astype(np.int32)
+        costly = self._matching(self._costly(ids, 0))
         pane_s = latest_s - latest_s % self._size
-        score = self._score(ids, pane_s)
-        before = self._score(ids, pane_s - self._size)
-        still = np.isin(ids, standing) & before.fires & ~score.fires
-        for i in np.flatnonzero(score.fires).tolist():
-            self._found(int(ids[i]), score, i, (pane_s, latest_s + 1), now_ms)
-        for i in np.flatnonzero(np.isin(ids, standing) & ~score.fires & ~still).tolist():
-            value = self._table.scopes.values[ids[i]]
-            if value is not None:
+        if len(costly):
+            score = self._score(costly, self._open.of(costly), pane_s)
+            for i in np.flatnonzero(score.fires).tolist():
+                self._found(int(costly[i]), score, i, (pane_s, latest_s + 1), now_ms)
+        if len(standing):
+            self._judge_standing(standing, pane_s, latest_s)
+
+    def suspects(self, ids: Ids, nanousd: Sums, latest_s: int, until_s: int) -> Ids:
+        """Scopes that would fire if all came at once, in the pane that is open or in the next one."""
+        ids, nanousd = _both(ids, nanousd, self._matching(self._costly(ids, nanousd)))
+        pane_s, next_s = latest_s - latest_s % self._size, until_s - until_s % self._size
+        if not len(ids) or next_s > pane_s + self._size or self._open.end_s != pane_s:
+            return ids
+        fires = self._score(ids, self._open.of(ids) + nanousd, pane_s).fires
+        if next_s > pane_s:
+            oldest = self._table.history(self.rule.pane, [pane_s - self._panes * self._size], ids, COST)[0]
+            total = self._history.of(ids) + self._open.of(ids) - oldest
+            fires |= spike_of_total(nanousd, total, self._age(ids, next_s), self.rule).fires
+        return np.asarray(ids[fires])
+
+    def _costly(self, ids: Ids, more_nanousd: Sums | int) -> Ids:
+        """Scopes whose open pane may be over the floor, which few are; the mean is not below zero but by corrections."""
+        most = self._open.of(ids) + more_nanousd - np.minimum(self._history.of(ids), 0)
+        return np.asarray(ids[most >= self.rule.floor_nanousd])
+
+    def _judge_standing(self, standing: Ids, pane_s: int, latest_s: int) -> None:
+        """What stood through a pane's end is cleared only when the next pane is judged on its own."""
+        ids = self._matching(standing)
+        self._clear_unmatched(np.setdiff1d(standing, ids), latest_s)
+        score = self._score(ids, self._open.of(ids), pane_s)
+        before_s = pane_s - self._size
+        before = self._score(ids, self._table.history(self.rule.pane, [before_s], ids, COST)[0], before_s)
+        for i in np.flatnonzero(~score.fires & ~before.fires).tolist():
+            if (value := self._table.scopes.values[ids[i]]) is not None:
                 self._standings.cleared(
                     self.rule, value, latest_s * 1000, float(score.value[i]), score.threshold
                 )
@@ -60,16 +89,19 @@ class SpikeJudge:
             if value is not None:
                 self._standings.cleared(self.rule, value, latest_s * 1000, 0.0, self.rule.factor)
 
-    def _score(self, ids: Ids, pane_s: int) -> SpikeScore:
+    def _score(self, ids: Ids, nanousd: Sums, pane_s: int) -> SpikeScore:
         """Score of the open pane, or of the one before it, which is the last of the history."""
         open_s = self._history.end_s
-        current = self._table.history(self.rule.pane, [pane_s], ids, COST)[0]
         total, panes = self._history.of(ids), self._panes
         if open_s is not None and pane_s <= open_s:
-            total, panes = total - current, panes - 1
+            total, panes = total - nanousd, panes - 1
+        return spike_of_total(nanousd, total, np.minimum(self._age(ids, pane_s), panes), self.rule)
+
+    def _age(self, ids: Ids, pane_s: int) -> Sums:
+        """For how many panes of the history each scope has existed."""
         first = self._table.scopes.first_s[ids]
-        age = np.clip((pane_s - first + first % self._size) // self._size, 0, panes)
-        return spike_of_total(current, total, age, self.rule)
+        age: Sums = np.clip((pane_s - first + first % self._size) // self._size, 0, self._panes)
+        return age
 
     def _found(self, scope: int, score: SpikeScore, i: int, window: tuple[int, int], now_ms: int) -> None:
         value = self._table.scopes.values[scope]
@@ -96,3 +128,9 @@ class SpikeJudge:
             return ids
         values = self._table.scopes.values
         return np.array([i for i in ids.tolist() if fnmatchcase(values[i] or "", self.rule.match)], np.int32)
+
+
+def _both(ids: Ids, nanousd: Sums, some: Ids) -> tuple[Ids, Sums]:
+    """Some of the ids, with what belongs to them."""
+    kept = np.isin(ids, some)
+    return ids[kept], nanousd[kept]

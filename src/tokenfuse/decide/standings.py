@@ -15,6 +15,7 @@ from tokenfuse.decide.evidence import Evidence
 from tokenfuse.windows.pane import Ids
 from tokenfuse.windows.scopes import Scopes
 
+NOTHING: Final = np.empty(0, np.int32)
 UPDATE_MS: Final = 60_000
 UPDATE_SHARE: Final = 10
 """A verdict that has stood for long is told again less often: after a tenth of the time that it has stood."""
@@ -80,6 +81,8 @@ class Standings:
 
     def ids_of(self, rule: AnyRule, scopes: Scopes, at_ms: int) -> Ids:
         """Ids of a rule's standing scopes, ascending; what stands of a scope that was evicted is cleared."""
+        if not self._by_rule.get(rule.id):
+            return NOTHING
         ids = {value: scopes.id_of(value) for value in self.of(rule)}
         for value in [value for value, i in ids.items() if i is None]:
             self.cleared(rule, value, at_ms, 0.0, 0.0)

@@ -98,10 +98,11 @@ class Clockwork:
         self._source = source
         self._now_ms: int | None = None
 
-    def slice(self, blocks: Sequence[Block], position: int, now_ms: int) -> None:
-        """A slice whose newest event is at now_ms; time passes up to there first."""
-        self.pass_time(position, now_ms)
+    def slice(self, blocks: Sequence[Block], position: int, first_ms: int, last_ms: int) -> None:
+        """A slice whose events, late ones aside, are of [first_ms, last_ms]; time passes up to the first one before."""
+        self.pass_time(position, first_ms)
         self._pipeline.blocks(blocks)
+        self._now_ms = max(self._now_ms or 0, last_ms)
 
     def pass_time(self, position: int, until_ms: int) -> None:
         """Tick up to, and not at, until_ms."""
@@ -142,7 +143,7 @@ def run_events(calls: Iterable[Call], ruleset: RuleSet) -> list[Alert]:
         block = DeltaBlock(
             FORMAT, 0, a, position, newest_ms, newest_ms, history=False, price_version="calls", rows=rows
         )
-        clockwork.slice([block], position, newest_ms)
+        clockwork.slice([block], position, newest_ms, newest_ms)
     clockwork.finish(position)
     return alerts
 

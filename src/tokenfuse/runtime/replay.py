@@ -10,7 +10,7 @@ import tempfile
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -32,9 +32,10 @@ from tokenfuse.ingest.decode import DecodedMany, Decoder
 from tokenfuse.ingest.dedup import Entries, IdIndex
 from tokenfuse.ingest.drafts import decode
 from tokenfuse.ingest.record import Record
-from tokenfuse.ingest.slices import SliceCutter
+from tokenfuse.ingest.slices import SliceCutter, SliceTooLargeError
 from tokenfuse.pricing.book import PriceBook
 from tokenfuse.runtime.pipeline import TICK_MS, Clockwork, Pipeline
+from tokenfuse.windows.clocks import IDLE_MS, LATENESS_MS
 
 CHUNK_LINES: Final = 5000
 SCOPES_MAX: Final = 100_000_000
@@ -148,21 +149,33 @@ class Replay:
         # Decoded ahead: slices are cut at event times, which only decoding tells.
         decoded = decode(records, self._decoder)
         for first, last in _slices(decoded, len(records), self._cutter.event_ms):
-            part = decoded.part(first, last)
-            draft = self._cutter.draft(records[first:last], part)
-            result = self._cutter.cut(draft, self._lines.read(draft.wanted) if draft.wanted else {})
-            self._cutter.advance(result)
-            self._note(result.letters, result.counts)
-            if result.event_ms >= 0:
-                self._begin(part, result.event_ms)
-                blocks = [decode_block(block) for block in result.blocks]
-                self._clockwork.slice(blocks, result.b, result.event_ms)
+            self._slice(records[first:last], decoded.part(first, last))
 
-    def _begin(self, decoded: DecodedMany, event_ms: int) -> None:
+    def _slice(self, records: list[Record], decoded: DecodedMany) -> None:
+        draft = self._cutter.draft(records, decoded)
+        try:
+            result = self._cutter.cut(draft, self._lines.read(draft.wanted) if draft.wanted else {})
+        except SliceTooLargeError:
+            half = len(records) // 2
+            self._slice(records[:half], decoded.part(0, half))
+            self._slice(records[half:], decoded.part(half, len(records)))
+            return
+        before_ms = self._cutter.event_ms
+        self._cutter.advance(result)
+        self._note(result.letters, result.counts)
+        if result.event_ms >= 0:
+            oldest_ms = self._begin(decoded, result.event_ms)
+            blocks = [decode_block(block) for block in result.blocks]
+            first_ms = min(max(oldest_ms, before_ms), result.event_ms)
+            self._clockwork.slice(blocks, result.b, first_ms, result.event_ms)
+
+    def _begin(self, decoded: DecodedMany, event_ms: int) -> int:
+        """Note when the file begins; returns the oldest event time of a slice."""
+        oldest_ms = int(decoded.calls.number("time_ms").min(initial=event_ms))
         if self._first_ms is None:
-            self._pipeline.install(self._ruleset, event_ms)
-            self._first_ms = event_ms
-        self._first_ms = int(decoded.calls.number("time_ms").min(initial=self._first_ms))
+            self._pipeline.install(self._ruleset, oldest_ms)
+        self._first_ms = min(oldest_ms, event_ms if self._first_ms is None else self._first_ms)
+        return oldest_ms
 
     def _note(self, letters: Sequence[DeadLetter], counts: Mapping[Any, int]) -> None:
         self._outcomes.update({str(outcome): count for outcome, count in counts.items()})
@@ -219,13 +232,21 @@ class Replay:
 
 
 def _slices(decoded: DecodedMany, count: int, newest_ms: int) -> Iterator[tuple[int, int]]:
-    """Where to cut: when the newest event time enters another pane, so that verdicts come as they would live."""
+    """Where to cut, so that verdicts come as they would live.
+
+    The agents step through the panes of a slice themselves. What they cannot know is in which order calls came: late
+    ones and corrections are cut pane by pane. In a gap time must pass between two slices.
+    """
     of_record = np.full(count, -1)
     np.maximum.at(of_record, decoded.of_call, decoded.calls.number("time_ms"))
-    newest = np.maximum.accumulate(np.maximum(of_record, newest_ms))
-    panes = np.append(newest_ms, newest) // TICK_MS
-    starts = [0, *(np.flatnonzero(panes[2:] > panes[1:-1]) + 1).tolist()]
-    yield from zip(starts, [*starts[1:], count], strict=True)
+    newest = np.maximum.accumulate(np.append(newest_ms, of_record))
+    before, after = newest[:-1], newest[1:]
+    late = (of_record >= 0) & (of_record < before - LATENESS_MS)
+    if late.any() or decoded.calls.number("revision").any():
+        cuts = after // TICK_MS > before // TICK_MS
+    else:
+        cuts = after - before >= IDLE_MS
+    yield from pairwise([0, *(np.flatnonzero(cuts[1:]) + 1).tolist(), count])
 
 
 def _chunks(records: Iterator[Record]) -> Iterator[list[Record]]:

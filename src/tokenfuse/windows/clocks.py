@@ -88,15 +88,27 @@ class Clocks:
 
     def slice_applied(self, block: DeltaBlock) -> None:
         """Take over a slice's position and clocks."""
-        self.now_ms = max(self.now_ms, block.record_ms)
+        self._source(block, block.b, block.event_ms, block.record_ms)
+
+    def _source(self, block: DeltaBlock, seen: int, event_ms: int, record_ms: int) -> None:
+        self.now_ms = max(self.now_ms, record_ms)
         before = self.sources.get(block.source)
-        clock = SourceClock(
-            block.b, block.event_ms, block.record_ms, self.passed_ms, block.history, self.passed_ms
-        )
+        clock = SourceClock(seen, event_ms, record_ms, self.passed_ms, block.history, self.passed_ms)
         if before is not None and clock.reached_ms <= before.reached_ms:
             clock.moved_ms = before.moved_ms
         self.sources[block.source] = clock
         self._move()
+
+    def slice_reached(self, block: DeltaBlock, until_ms: int) -> None:
+        """Take over a slice's clocks as far as its calls were applied: those before until_ms.
+
+        Its position is not: a slice is applied as a whole or not at all.
+        """
+        before = self.sources.get(block.source)
+        event_ms = min(block.event_ms, until_ms)
+        record_ms = min(block.record_ms, max(event_ms, before.record_ms if before else 0))
+        seen = before.seen if before else block.a
+        self._source(block, seen, max(event_ms, before.event_ms if before else -1), record_ms)
 
     def ticked(self, tick: Tick) -> None:
         """Time passes for a source partition without a slice."""

@@ -10,9 +10,14 @@ import numpy.typing as npt
 import zstandard
 
 from tokenfuse.contracts.formats import Readable
+from tokenfuse.windows.narrow import DTYPES, Sums, widths_of
 
-FORMAT: Final = 1
-"""Version of every checkpoint row: grows when measures are appended, and with any other change of a row's fields."""
+FORMAT: Final = 2
+"""Version of every checkpoint row: grows when measures are appended, and with any other change of a row's fields.
+
+1: every array whole. 2: tables of int64 with each column as narrow as its numbers allow; calendar periods keep calls and
+cost only; `standings` and `baseline/...` come in pieces (`standings.0`).
+"""
 
 _readable: Final = Readable("checkpoint row", 1, FORMAT)
 
@@ -69,14 +74,39 @@ def widened(columns: Columns, width: int) -> Columns:
 def _plain(value: Any) -> Any:
     if not isinstance(value, np.ndarray):
         return value
+    if value.ndim == 2 and value.dtype == np.int64:
+        return _narrow(value)
     columns = np.ascontiguousarray(
         value.T
     )  # like numbers beside like numbers: it compresses four times better
     return {"dtype": value.dtype.str, "shape": list(value.shape), "data": columns.tobytes()}
 
 
+def _narrow(value: Sums) -> dict[str, Any]:
+    """Column after column, each in its own width."""
+    widths = widths_of(value, 1).tolist()
+    data = b"".join(
+        value[:, column].astype(DTYPES[width]).tobytes() for column, width in enumerate(widths) if width
+    )
+    return {"narrow": bytes(widths), "rows": len(value), "data": data}
+
+
 def _array(value: Any) -> Any:
-    if not (isinstance(value, dict) and "dtype" in value):
+    if not isinstance(value, dict):
+        return value
+    if "narrow" in value:
+        return _wide(value)
+    if "dtype" not in value:
         return value
     columns = np.frombuffer(value["data"], value["dtype"]).reshape(value["shape"][::-1])
     return np.ascontiguousarray(columns.T)
+
+
+def _wide(value: dict[str, Any]) -> Sums:
+    out = np.zeros((value["rows"], len(value["narrow"])), np.int64)
+    start = 0
+    for column, width in enumerate(value["narrow"]):
+        if width:
+            out[:, column] = np.frombuffer(value["data"], DTYPES[width], value["rows"], start)
+            start += width * value["rows"]
+    return out

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
 
-from tokenfuse.windows.pane import WIDTH, Ids, Pane, Sums
+from tokenfuse.windows.narrow import Sums
+from tokenfuse.windows.pane import WIDTH, Ids, Pane
 
 
 class RollingSum:
@@ -19,9 +20,19 @@ class RollingSum:
     """
 
     def __init__(
-        self, panes: Mapping[int, Pane], size_s: int, count: int, measure: int | None = None
+        self,
+        panes: Mapping[int, Pane],
+        size_s: int,
+        count: int,
+        measure: int | None = None,
+        settle: Callable[[int, int], None] = lambda _first_s, _end_s: None,
     ) -> None:
-        """Watch a table's panes of one granularity; `measure` None keeps all of them."""
+        """Watch a table's panes of one granularity; `measure` None keeps all of them.
+
+        Args:
+            settle: makes the panes that begin within [first_s, end_s) whole before they are read.
+        """
+        self._settle = settle
         self._panes = panes
         self._size_s = size_s
         self._count = count
@@ -45,6 +56,9 @@ class RollingSum:
         else:
             entered = range(self.end_s + self._size_s, end_s + 1, self._size_s)
             left = range(self.end_s - span + self._size_s, end_s - span + 1, self._size_s)
+        for starts in (left, entered):
+            if starts:
+                self._settle(starts[0], starts[-1] + self._size_s)
         self.end_s = end_s
         for start in left:
             self._change(start, -1)
@@ -59,10 +73,27 @@ class RollingSum:
         self.version += 1
         self._sums[ids] += sums if self._measure is None else sums[:, self._measure]
 
+    def add_rows(self, times_s: Sums, ids: Ids, sums: Sums) -> None:
+        """The same for rows of any panes, by the time of each; ids repeat. Shapes: [n], [n], [n, M]."""
+        if self.end_s is None:
+            return
+        age = self.end_s - (times_s - times_s % self._size_s)
+        inside = np.flatnonzero((age >= 0) & (age < self._count * self._size_s))
+        if len(inside):
+            self._grow(ids)
+            self.version += 1
+            part = sums[inside] if self._measure is None else sums[inside, self._measure]
+            np.add.at(self._sums, ids[inside], part)
+
     def of(self, ids: Ids) -> npt.NDArray[np.int64]:
         """Window sums of the given scopes: int64[n], or int64[n, M] without a measure."""
         self._grow(ids)
         return self._sums[ids]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the sums."""
+        return self._sums.nbytes
 
     def _change(self, start_s: int, sign: int) -> None:
         pane = self._panes.get(start_s)
@@ -70,7 +101,7 @@ class RollingSum:
             return
         self._grow(pane.ids)
         self.version += 1
-        self._sums[pane.ids] += sign * (pane.rows if self._measure is None else pane.rows[:, self._measure])
+        self._sums[pane.ids] += sign * (pane.rows if self._measure is None else pane.all_of(self._measure))
 
     def _grow(self, ids: Ids) -> None:
         if len(ids) and (top := int(ids.max())) >= len(self._sums):

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from tokenfuse.contracts.block import AxisRows
 from tokenfuse.contracts.measures import MAXIMA, MEASURES
 from tokenfuse.windows.codec import widened
-from tokenfuse.windows.pane import Ids, Sums
+from tokenfuse.windows.narrow import Sums
+from tokenfuse.windows.pane import Ids
 
 Times = npt.NDArray[np.int64]
 
@@ -28,6 +29,20 @@ class Rows:
     maxima: Sums
     dearest_nanousd: npt.NDArray[np.int64]
     dearest_id: tuple[str, ...]
+
+    def take(self, index: npt.NDArray[np.intp]) -> Rows:
+        """Some rows only; the scopes' names stay."""
+        ids = self.dearest_id
+        return Rows(
+            values=self.values,
+            cells=self.cells,
+            scope=self.scope[index],
+            pane_s=self.pane_s[index],
+            sums=self.sums[index],
+            maxima=self.maxima[index],
+            dearest_nanousd=self.dearest_nanousd[index],
+            dearest_id=tuple([ids[i] for i in index.tolist()]),
+        )
 
 
 def decode_rows(rows: AxisRows) -> Rows:
@@ -67,6 +82,14 @@ def reduce_pairs(times: Times, ids: Ids, sums: Sums) -> tuple[Times, Ids, Sums]:
     if len(first) == len(times):
         return times, ids, sums
     return times[first], ids[first], np.add.reduceat(sums, first, axis=0)
+
+
+def reduce_runs(sorted_ids: Ids) -> tuple[Ids, npt.NDArray[np.intp]]:
+    """Distinct ids of a sorted array, and where each begins."""
+    first = np.flatnonzero(
+        np.concatenate([[len(sorted_ids) > 0], sorted_ids[1:] != sorted_ids[:-1]])[: len(sorted_ids)]
+    )
+    return sorted_ids[first], first
 
 
 def split_by_time(times: Times) -> list[tuple[int, slice]]:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import heapq
+import sys
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from tokenfuse.contracts.measures import MAXIMA
 from tokenfuse.windows.codec import widened
-from tokenfuse.windows.pane import WIDTH, Ids, Sums
-from tokenfuse.windows.rows import Rows
+from tokenfuse.windows.narrow import NarrowSums, Sums
+from tokenfuse.windows.pane import WIDTH, Ids
+from tokenfuse.windows.pending import Merged
+from tokenfuse.windows.rows import Rows, reduce_runs
 
-CHUNK: Final = 128
+CHUNK_BITS: Final = 7
+CHUNK: Final = 1 << CHUNK_BITS
 """Scopes per checkpoint row. Names decide: value, example and a cell of four values, 256 characters each, of up to
 12 bytes once percent-encoded, compress to under half of a message's size."""
 
@@ -23,12 +29,14 @@ class Scopes:
     """Ids are given in the order of the log and the lowest free one first, so every replay gives the same.
 
     Attributes:
-        totals: int64[capacity, M], running sums since first_s. live: which ids are in use.
+        totals: running sums since first_s.
         first_s, last_s: pane of the first call (at creation) and of the newest one.
         cell: for users, runs and further axes the cell of the dearest call, else None.
         changed_chunks: chunks of ids changed since their checkpoint row was taken.
         unsent: totals changed since the last rollup. folded: values that found the table full.
         version: grows when a scope is created or evicted. created: ids given since this list was last emptied.
+        born: version at which each id was given or became free.
+        settle: adds what is pending; called before anything but names, ids and `first_s` is read.
         evicted_s: scopes without a call since then were evicted. A scope begins then at the earliest, so that the
             running sums of one that comes back never have the `first_s` of those that went out before.
     """
@@ -45,16 +53,55 @@ class Scopes:
         self.evicted_s = ALWAYS_S
         self.changed_chunks: set[int] = set()
         self.values: list[str | None] = []
-        self.cells: list[str | None] = []
-        self.examples: list[str | None] = []
-        self.totals: Sums = np.zeros((16, WIDTH), np.int64)
-        self.maxima: Sums = np.zeros((16, len(MAXIMA)), np.int64)
+        self.settle: Callable[[], None] = lambda: None
+        self._cells: list[str | None] = []
+        self._examples: list[str | None] = []
+        self._totals = NarrowSums(WIDTH)
+        self._maxima: Sums = np.zeros((16, len(MAXIMA)), np.int64)
         self.first_s = np.zeros(16, np.int64)
-        self.last_s = np.zeros(16, np.int64)
-        self.dearest_hour = np.zeros(16, np.int64)
-        self.dearest_nanousd = np.zeros(16, np.int64)
-        self.unsent = np.zeros(16, np.bool_)
+        self._last_s = np.zeros(16, np.int64)
+        self._dearest_hour = np.zeros(16, np.int32)
+        self._dearest_nanousd = np.zeros(16, np.int64)
+        self._unsent = np.zeros(16, np.bool_)
+        self._any_unsent = False
         self._live = np.zeros(16, np.bool_)
+        self.born = np.zeros(16, np.int64)
+
+    @property
+    def totals(self) -> NarrowSums:
+        """Running sums by id, all measures."""
+        self.settle()
+        return self._totals
+
+    @property
+    def maxima(self) -> Sums:
+        """Largest values by id, int64[capacity, len(MAXIMA)]."""
+        self.settle()
+        return self._maxima
+
+    @property
+    def last_s(self) -> npt.NDArray[np.int64]:
+        """Pane of each scope's newest call, by id."""
+        self.settle()
+        return self._last_s
+
+    @property
+    def cells(self) -> list[str | None]:
+        """Cell of each scope's dearest call of its newest hour."""
+        self.settle()
+        return self._cells
+
+    @property
+    def examples(self) -> list[str | None]:
+        """Event id of that call."""
+        self.settle()
+        return self._examples
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays, names left out."""
+        arrays = sum(getattr(self, name).nbytes for name in (*_ARRAYS, "_live", "born"))
+        return self._totals.nbytes + int(arrays)
 
     def __len__(self) -> int:
         """Scopes in use."""
@@ -80,19 +127,25 @@ class Scopes:
                     ids[row] = self._create(value, int(first_s[row]))
         return np.array(ids, np.int32)
 
-    def add(self, ids: Ids, rows: Rows, *, distinct: bool) -> None:
-        """Add a block's rows to the running sums; ids[i] is the scope of row i, which repeats unless distinct."""
-        if distinct:
-            self.totals[ids] += rows.sums
-            self.maxima[ids] = np.maximum(self.maxima[ids], rows.maxima)
-            self.last_s[ids] = np.maximum(self.last_s[ids], rows.pane_s)
+    def add(self, merged: Merged) -> None:
+        """Add rows to the running sums, in the order of the log."""
+        order = np.argsort(merged.ids, kind="stable")
+        ids, firsts = reduce_runs(merged.ids[order])
+        if len(ids) == len(order):
+            sums, maxima, newest = merged.sums[order], merged.maxima[order], merged.times_s[order]
         else:
-            np.add.at(self.totals, ids, rows.sums)
-            np.maximum.at(self.maxima, ids, rows.maxima)
-            np.maximum.at(self.last_s, ids, rows.pane_s)
-        self.unsent[ids] = True
-        self.changed_chunks.update(set((ids // CHUNK).tolist()))
-        self._keep_dearest(ids, rows)
+            sums = np.add.reduceat(merged.sums[order], firsts, axis=0)
+            maxima = np.maximum.reduceat(merged.maxima[order], firsts, axis=0)
+            newest = np.maximum.reduceat(merged.times_s[order], firsts)
+        self._totals.add(ids, sums)
+        self._maxima[ids] = np.maximum(self._maxima[ids], maxima)
+        self._last_s[ids] = np.maximum(self._last_s[ids], newest)
+        self._unsent[ids] = self._any_unsent = True
+        self._mark(ids)
+        self._keep_dearest(merged)
+
+    def _mark(self, ids: Ids) -> None:
+        self.changed_chunks.update((np.flatnonzero(np.bincount(ids >> CHUNK_BITS))).tolist())
 
     def evict_idle(self, before_s: int) -> Ids:
         """Forget scopes whose newest call is older than before_s; their ids are free again."""
@@ -100,7 +153,7 @@ class Scopes:
             return np.empty(0, np.int32)
         self.evicted_s = before_s
         live = self.live()
-        ids: Ids = live[self.last_s[live] < before_s]
+        ids: Ids = live[self._last_s[live] < before_s]
         if len(ids):
             self._evict(ids)
         return ids
@@ -110,52 +163,75 @@ class Scopes:
             value = self.values[i]
             if value is not None:
                 del self._ids[value]
-            self.values[i] = self.cells[i] = self.examples[i] = None
+            self.values[i] = self._cells[i] = self._examples[i] = None
             heapq.heappush(self._free, i)
         for name in _ARRAYS:
             getattr(self, name)[ids] = 0
+        self._totals.set_zero(ids)
         self._live[ids] = False
         self.version += 1
-        self.changed_chunks.update((ids // CHUNK).tolist())
+        self.born[ids] = self.version
+        self._mark(ids)
 
-    def take_unsent(self) -> Ids:
-        """Scopes whose totals changed since the last call."""
-        ids = np.flatnonzero(self.unsent).astype(np.int32)
-        self.unsent[ids] = False
-        self.changed_chunks.update((ids // CHUNK).tolist())  # a checkpoint must say that they were sent
+    def has_unsent(self) -> bool:
+        """Whether `take_unsent` would take any."""
+        return self._any_unsent
+
+    def take_unsent(self, most: int = 2**62) -> Ids:
+        """Scopes whose totals changed since the last call, at most so many, ascending."""
+        if not self._any_unsent:
+            return np.empty(0, np.int32)
+        unsent = np.flatnonzero(self._unsent)
+        self._any_unsent = len(unsent) > most
+        ids: Ids = unsent[:most].astype(np.int32)
+        self._unsent[ids] = False
+        self._mark(ids)  # a checkpoint must say that they were sent
         return ids
 
     def chunk(self, number: int) -> dict[str, Any]:
         """One chunk of ids as plain data, for its checkpoint row."""
-        part = slice(number * CHUNK, min((number + 1) * CHUNK, len(self.values)))
+        self.settle()
+        first, end = number * CHUNK, min((number + 1) * CHUNK, len(self.values))
         self.changed_chunks.discard(number)
         return {
-            "values": self.values[part],
-            "cells": self.cells[part],
-            "examples": self.examples[part],
-            **{name: getattr(self, name)[part] for name in _ARRAYS},
+            "values": self.values[first:end],
+            "cells": self._cells[first:end],
+            "examples": self._examples[first:end],
+            "totals": self._totals.gather(np.arange(first, end)),
+            **{name.removeprefix("_"): getattr(self, name)[first:end] for name in _ARRAYS},
         }
 
-    def restore_chunk(self, number: int, data: dict[str, Any]) -> None:
-        """Inverse of `chunk`; chunks come in any order, then `restored` once."""
-        base = number * CHUNK
-        end = base + len(data["values"])
+    def restore(self, chunks: dict[int, dict[str, Any]]) -> None:
+        """Inverse of `chunk` for all chunks, into empty scopes; then `restored` once."""
+        numbers = sorted(chunks)
+        end = max((number * CHUNK + len(chunks[number]["values"]) for number in numbers), default=0)
         self._reserve(end)
-        for name in ("values", "cells", "examples"):
-            stored = getattr(self, name)
-            stored.extend([None] * (end - len(stored)))
-            stored[base:end] = data[name]
-        for name in _ARRAYS:
-            array, part = getattr(self, name), data[name]
-            array[base:end] = part if array.ndim == 1 else widened(part, array.shape[1])
+        totals: Sums = np.zeros((end, WIDTH), np.int64)
+        columns = {"values": self.values, "cells": self._cells, "examples": self._examples}
+        for column in columns.values():
+            column.extend([None] * end)
+        for number in numbers:
+            data, base = chunks[number], number * CHUNK
+            size = len(data["values"])
+            for name, column in columns.items():
+                column[base : base + size] = data[name]
+            for name in _ARRAYS:
+                array = getattr(self, name)
+                part = data[name.removeprefix("_")]
+                array[base : base + size] = part if part.ndim == 1 else widened(part, array.shape[1])
+            totals[base : base + size] = widened(data["totals"], WIDTH)
+        self._totals.replace(totals)
+        self._cells = [cell and sys.intern(cell) for cell in self._cells]
 
     def restored(self, evicted_s: int) -> None:
         """Rebuild what is derived, as it stood after `evict_idle` at evicted_s."""
         self.evicted_s = evicted_s
         self._ids = {value: i for i, value in enumerate(self.values) if value is not None}
-        self._free = [i for i, value in enumerate(self.values) if value is None]
-        heapq.heapify(self._free)
-        self._live[list(self._ids.values())] = True
+        self._any_unsent = bool(self._unsent.any())
+        self._live[: len(self.values)] = True
+        if len(self._ids) < len(self.values):
+            self._free = [i for i, value in enumerate(self.values) if value is None]
+            self._live[self._free] = False
 
     def _create(self, value: str, first_s: int) -> int:
         if (known := self._ids.get(value)) is not None:  # twice in one block, through folding
@@ -167,39 +243,41 @@ class Scopes:
         new = heapq.heappop(self._free) if self._free else len(self.values)
         if new == len(self.values):
             self._reserve(new + 1)
-            for column in (self.values, self.cells, self.examples):
+            for column in (self.values, self._cells, self._examples):
                 column.append(None)
         self.values[new] = value
         self._ids[value] = new
         self.version += 1
         self._live[new] = True
         self.created.append(new)
-        self.first_s[new] = self.last_s[new] = max(first_s, self.evicted_s)
+        self.born[new] = self.version
+        self.first_s[new] = self._last_s[new] = max(first_s, self.evicted_s)
         return new
 
     def _reserve(self, size: int) -> None:
-        have = len(self.totals)
+        self._totals.reserve(size)
+        have = len(self.first_s)
         if size <= have:
             return
-        more = max(2 * have, size) - have
-        for name in (*_ARRAYS, "_live"):
+        more = max(have + have // 4, size) - have
+        for name in (*_ARRAYS, "_live", "born"):
             array = getattr(self, name)
             setattr(self, name, np.concatenate([array, np.zeros((more, *array.shape[1:]), array.dtype)]))
 
-    def _keep_dearest(self, ids: Ids, rows: Rows) -> None:
-        hours = rows.pane_s // 3600
-        order = np.lexsort((rows.dearest_nanousd, hours, ids))
-        last = np.flatnonzero(np.concatenate([ids[order][1:] != ids[order][:-1], [True]]))
-        best = order[last]  # per scope: the dearest call of its newest hour in this block
-        scope, hour, cost = ids[best], hours[best], rows.dearest_nanousd[best]
-        newer = hour > self.dearest_hour[scope]
-        wins = newer | ((hour == self.dearest_hour[scope]) & (cost > self.dearest_nanousd[scope]))
+    def _keep_dearest(self, merged: Merged) -> None:
+        """Per scope the dearest call of its newest hour, of equal ones the first: however blocks were put together."""
+        ids, hours, costs = merged.ids, merged.times_s // 3600, merged.dearest_nanousd
+        order = np.lexsort((-np.arange(len(ids)), costs, hours, ids))
+        best = order[np.flatnonzero(np.concatenate([ids[order][1:] != ids[order][:-1], [True]]))]
+        scope, hour, cost = ids[best], hours[best], costs[best]
+        had = self._dearest_hour[scope]
+        wins = (hour > had) | ((hour == had) & (cost > self._dearest_nanousd[scope]))
         for row, i in zip(best[wins].tolist(), scope[wins].tolist(), strict=True):
-            self.examples[i] = rows.dearest_id[row]
-            if rows.cells:
-                self.cells[i] = rows.cells[int(rows.scope[row])]
-        self.dearest_hour[scope[wins]] = hour[wins]
-        self.dearest_nanousd[scope[wins]] = cost[wins]
+            self._examples[i] = merged.example(row)
+            if (cell := merged.cell(row)) is not None:
+                self._cells[i] = sys.intern(cell)  # thousands of users work in one cell
+        self._dearest_hour[scope[wins]] = hour[wins]
+        self._dearest_nanousd[scope[wins]] = cost[wins]
 
 
-_ARRAYS: Final = ("totals", "maxima", "first_s", "last_s", "dearest_hour", "dearest_nanousd", "unsent")
+_ARRAYS: Final = ("_maxima", "first_s", "_last_s", "_dearest_hour", "_dearest_nanousd", "_unsent")

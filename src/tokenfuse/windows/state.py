@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from tokenfuse.contracts.axes import AXES, CELL, GLOBAL, OTHER
 from tokenfuse.contracts.block import AxisRows
 from tokenfuse.contracts.rollup import Rollup
+from tokenfuse.windows.batch import Batch
 from tokenfuse.windows.codec import pack, unpack
 from tokenfuse.windows.pane import Ids
 from tokenfuse.windows.rows import decode_rows
@@ -33,17 +34,25 @@ class WindowState:
 
     def apply(self, rows: tuple[AxisRows, ...]) -> dict[str, Ids]:
         """Add a block; touched scope ids by axis. An axis that settings no longer name is left out."""
-        known = (axis_rows for axis_rows in rows if axis_rows.axis in self.tables)
-        return {r.axis: self.tables[r.axis].apply(decode_rows(r)) for r in known if r.values}
+        return self.batch(rows).add()
 
-    def take_rollups(self, revision: int, *, totals_only: bool) -> list[Rollup]:
-        """Whole panes changed since the last call, cells left out: they are internal."""
-        return [
-            rollup
-            for axis, table in self.tables.items()
-            if axis != CELL
-            for rollup in table.take_rollups(revision, totals_only=totals_only)
-        ]
+    def batch(self, rows: tuple[AxisRows, ...], *, history: bool = False) -> Batch:
+        """A block whose scopes are known, to be added in steps."""
+        known = [axis_rows for axis_rows in rows if axis_rows.axis in self.tables and axis_rows.values]
+        return Batch([(self.tables[r.axis], decode_rows(r)) for r in known], history=history)
+
+    def passed(self, watermark_s: int) -> None:
+        """The watermark of the log."""
+        for table in self.tables.values():
+            table.passed(watermark_s)
+
+    def take_rollups(self, revision: int, *, totals_only: bool, most: int = 2**62) -> list[Rollup]:
+        """Whole panes changed since the last call, at most so many; cells left out: they are internal."""
+        out: list[Rollup] = []
+        for axis, table in self.tables.items():
+            if axis != CELL and len(out) < most:
+                out += table.take_rollups(revision, totals_only=totals_only, most=most - len(out))
+        return out
 
     def expire(self, watermark_s: int) -> None:
         """Drop what can no longer be revised, and scopes that have long been idle."""
@@ -70,6 +79,7 @@ class WindowState:
         """Names of rows to write at the next checkpoint."""
         names: list[str] = []
         for axis, table in self.tables.items():
+            table.settle()
             names.extend(f"{axis}/scopes/{chunk}" for chunk in sorted(table.scopes.changed_chunks))
             names.extend(
                 f"{axis}/{name}.{c}" for name, pane in table.named_panes() for c in pane.changed_chunks
@@ -98,15 +108,18 @@ class WindowState:
         What is no part of it counts as dropped: rows of axes that settings no longer name, panes that had expired.
         """
         self.expired_s = expired_s
-        for name in sorted(rows, key=lambda name: _parse(name)[-1]):
+        parts: dict[tuple[str, str, str], dict[int, str]] = {}
+        for name in rows:
             axis, part, which, chunk = _parse(name)
+            parts.setdefault((axis, part, which), {})[chunk] = name
+        for (axis, part, which), names in sorted(parts.items()):
             table = self.tables.get(axis)
             if table is not None and part == "scopes":
-                table.scopes.restore_chunk(chunk, unpack(rows[name]))
+                table.scopes.restore({chunk: unpack(rows[name]) for chunk, name in names.items()})
             elif table is not None and table.keeps(part, which, expired_s):
-                table.pane(part, which).restore_chunk(**unpack(rows[name]))
+                table.restore_pane(part, which, [unpack(rows[names[chunk]]) for chunk in sorted(names)])
             else:
-                self._unknown.append(name)
+                self._unknown.extend(names.values())
         for table in self.tables.values():
             table.restored(expired_s)
 

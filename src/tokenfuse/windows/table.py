@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from tokenfuse.contracts.block import PANE_SECONDS
+from tokenfuse.contracts.measures import INDEX
 from tokenfuse.contracts.rollup import Granularity, Rollup
 from tokenfuse.windows.calendar import KEPT_SECONDS, PERIODS, QUARTER_S, Zones, period_start_s, period_starts
-from tokenfuse.windows.granularity import DAY, HOUR, PANE_SECONDS_OF, ROLLED_UP, kind_of
-from tokenfuse.windows.pane import Ids, Pane, Sums
+from tokenfuse.windows.granularity import DAY, HOUR, MINUTE, PANE_SECONDS_OF, ROLLED_UP, kind_of
+from tokenfuse.windows.narrow import Sums
+from tokenfuse.windows.pane import WIDTH, Ids, Pane
+from tokenfuse.windows.pending import Pending
 from tokenfuse.windows.rolling import RollingSum
 from tokenfuse.windows.rows import Rows, Times, reduce_pairs, split_by_time
 from tokenfuse.windows.scopes import Scopes
+
+PERIOD_MEASURES: Final = [INDEX["calls"], INDEX["cost_nanousd"]]
+"""What is kept of calendar periods: caps and budgets look at nothing else, and no rollup tells of them."""
+
+PENDING_MAX: Final = 20_000
+"""Rows of 200 bytes that may wait to be added; adding so many takes about 30 ms."""
+
+SEAL_AFTER_S: Final = 60
+"""A pane is folded up so long after it closed: few calls come later."""
+
+SEAL_BYTES_MIN: Final = 8192
+SEAL_ROWS_MAX: Final = 20_000
 
 LATE: Final[dict[str, Granularity]] = {"1m": "late_1m", "1h": "late_1h", "1d": "late_1d"}
 
@@ -24,8 +39,7 @@ class AxisTable:
     """State of one axis in one deltas partition; a pure function of the rows and watermarks it was given.
 
     Attributes:
-        panes: granularity (or calendar period) to pane start to pane.
-        late: granularity to the sums that came after their pane could be revised.
+        scopes: values, ids and running sums.
         dropped: names of checkpoint rows that no longer exist.
     """
 
@@ -34,46 +48,112 @@ class AxisTable:
         self.axis = axis
         self.kind = kind_of(axis)
         self.scopes = Scopes(other, scopes_max)
-        self.panes: dict[str, dict[int, Pane]] = {g: {} for g in (*self.kind.panes, *PERIODS)}
-        self.late: dict[str, Pane] = {g: Pane() for g in self.kind.panes if g in ROLLED_UP}
+        self.scopes.settle = self.settle
+        self._panes: dict[str, dict[int, Pane]] = {g: {} for g in (*self.kind.panes, *PERIODS)}
+        self._late: dict[str, Pane] = {g: Pane() for g in self.kind.panes if g in ROLLED_UP}
         self.zones = Zones()
         self.dropped: list[str] = []
         self._floors: dict[str, int] = dict.fromkeys((*self.kind.panes, *PERIODS), -(2**62))
         self._rolling: dict[tuple[str, int, int | None, int], RollingSum] = {}
+        self._pending = Pending()
+        self._watermark_s = 0
 
-    def apply(self, rows: Rows) -> Ids:
+    @property
+    def panes(self) -> dict[str, dict[int, Pane]]:
+        """Granularity (or calendar period) to pane start to pane."""
+        self.settle()
+        return self._panes
+
+    @property
+    def late(self) -> dict[str, Pane]:
+        """Granularity to the sums that came after their pane could be revised."""
+        self.settle()
+        return self._late
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays, names left out."""
+        panes = sum(pane.nbytes for _, pane in self.named_panes())
+        rollings = sum(rolling.nbytes for rolling in self._rolling.values())
+        return panes + rollings + self.scopes.nbytes
+
+    def apply(self, rows: Rows, *, history: bool = False) -> Ids:
         """Add a block's rows everywhere they belong; returns the touched scopes, ascending."""
-        first_s = int(rows.pane_s.min()) if len(rows.pane_s) else 0
-        ids = self.scopes.ids_for(rows)[rows.scope]
+        return self.add(self.admit(rows), rows, history=history)
+
+    def admit(self, rows: Rows) -> Ids:
+        """The scope of every row, new ones created."""
+        ids: Ids = self.scopes.ids_for(rows)[rows.scope]
         if self.scopes.created:
             self._note_zones(np.array(self.scopes.created, np.int32))
+        return ids
+
+    def add(self, ids: Ids, rows: Rows, *, history: bool = False) -> Ids:
+        """Add rows to what judges look at with every block; the rest is added when it is read, or later.
+
+        Args:
+            ids: int32[n], the scope of each row.
+            history: minutes that begin with these rows never leave as rollups.
+        """
         touched = np.unique(ids)
-        one_pane = len(touched) == len(ids) and int(rows.pane_s.max(initial=first_s)) == first_s
-        self.scopes.add(ids, rows, distinct=one_pane)
-        if one_pane:
-            self._apply_pane(first_s, ids, rows.sums)
+        if not len(ids):
+            return touched
+        first_s, last_s = int(rows.pane_s.min()), int(rows.pane_s.max())
+        if first_s == last_s and len(touched) == len(ids):
+            self._add_now(first_s, ids, rows.sums)
         else:
-            self._apply_panes(rows.pane_s, ids, rows.sums)
+            self._add_each_now(rows.pane_s, ids, rows.sums)
+        if MINUTE in self._late:
+            self._begin_minutes(rows.pane_s, first_s, last_s, history=history)
+        self._pending.append(ids, rows, (first_s, last_s))
+        if self._pending.count > PENDING_MAX:
+            self.settle()
         return touched
 
-    def _apply_pane(self, start_s: int, ids: Ids, sums: Sums) -> None:
+    def _add_now(self, start_s: int, ids: Ids, sums: Sums) -> None:
         """The usual live block: every row in one pane, so there is nothing to reduce."""
-        for granularity in self.kind.panes:
-            self._add_to(granularity, start_s - start_s % PANE_SECONDS_OF[granularity], ids, sums)
+        few = sums[:, PERIOD_MEASURES]
         for period in PERIODS:
             for zone, rows in self.zones.split(ids):
-                self._add_to(
-                    period, period_start_s(period, zone, start_s // QUARTER_S), ids[rows], sums[rows]
-                )
+                start = period_start_s(period, zone, start_s // QUARTER_S)
+                self._add_to(period, start, ids[rows], few[rows])
+        for (granularity, *_), rolling in self._rolling.items():
+            rolling.add(start_s - start_s % PANE_SECONDS_OF[granularity], ids, sums)
 
-    def _apply_panes(self, times: Times, ids: Ids, sums: Sums) -> None:
-        reduced = times, ids, sums
+    def _add_each_now(self, times: Times, ids: Ids, sums: Sums) -> None:
+        few = sums[:, PERIOD_MEASURES]
+        for period in PERIODS:
+            self._add(period, *reduce_pairs(self._period_starts(period, times, ids), ids, few))
+        for rolling in self._rolling.values():
+            rolling.add_rows(times, ids, sums)
+
+    def _begin_minutes(self, times: Times, first_s: int, last_s: int, *, history: bool) -> None:
+        """Whether a minute is told of is settled by the first call in it."""
+        first, last = first_s - first_s % 60, last_s - last_s % 60
+        starts = [first] if first == last else np.unique(times - times % 60).tolist()
+        minutes = self._panes[MINUTE]
+        for start in starts:
+            if start not in minutes and start >= self._floors[MINUTE]:
+                minutes[start] = Pane(silent=history)
+
+    def settle(self, first_s: int = -(2**62), end_s: int = 2**62) -> None:
+        """Add what is pending to panes and running sums, if any of it may begin within [first_s, end_s)."""
+        if not self._pending.touches(first_s, end_s):
+            return
+        merged = self._pending.take()
+        self.scopes.add(merged)
+        reduced = merged.times_s, merged.ids, merged.sums
         for granularity in self.kind.panes:
             starts = reduced[0] - reduced[0] % PANE_SECONDS_OF[granularity]
             reduced = reduce_pairs(starts, *reduced[1:])
-            self._add(granularity, *reduced)
-        for period in PERIODS:
-            self._add(period, *reduce_pairs(self._period_starts(period, times, ids), ids, sums))
+            self._add(granularity, *self._wanted(granularity, reduced))
+
+    def _wanted(self, granularity: str, reduced: tuple[Times, Ids, Sums]) -> tuple[Times, Ids, Sums]:
+        """Without panes of which nobody will hear: too old already, no rollup, and no rolling window that they leave."""
+        if granularity in self._late or any(of == granularity for of, *_ in self._rolling):
+            return reduced
+        start = int(np.searchsorted(reduced[0], self._floor(granularity, self._watermark_s)))
+        return tuple(column[start:] for column in reduced) if start else reduced  # type: ignore[return-value]
 
     def rolling(
         self, granularity: str, window_seconds: int, measure: int | None, behind: int = 0
@@ -86,7 +166,8 @@ class AxisTable:
         key = (granularity, window_seconds, measure, behind)
         if key not in self._rolling:
             size = PANE_SECONDS_OF[granularity]
-            self._rolling[key] = RollingSum(self.panes[granularity], size, window_seconds // size, measure)
+            panes, count = self.panes[granularity], window_seconds // size
+            self._rolling[key] = RollingSum(panes, size, count, measure, self.settle)
         return self._rolling[key]
 
     def forget_rollings(self) -> None:
@@ -95,7 +176,7 @@ class AxisTable:
 
     def sums(self, granularity: str, start_s: int, end_s: int, ids: Ids) -> Sums:
         """Sums over panes with start_s <= start < end_s, int64[n, M]."""
-        total = np.zeros((len(ids), self.scopes.totals.shape[1]), np.int64)
+        total = np.zeros((len(ids), WIDTH), np.int64)
         for start, pane in self.panes[granularity].items():
             if start_s <= start < end_s:
                 total += pane.gather(ids)
@@ -111,12 +192,13 @@ class AxisTable:
         return out
 
     def period_sums(self, period: str, time_s: int, ids: Ids, measure: int) -> npt.NDArray[np.int64]:
-        """One measure in the calendar period that contains time_s, each scope in its own zone, int64[n]."""
+        """Calls or cost in the calendar period that contains time_s, each scope in its own zone, int64[n]."""
+        column = PERIOD_MEASURES.index(measure)
         out = np.zeros(len(ids), np.int64)
         for zone, inside in self.zones.split(ids):
-            pane = self.panes[period].get(period_start_s(period, zone, time_s // QUARTER_S))
+            pane = self._panes[period].get(period_start_s(period, zone, time_s // QUARTER_S))
             if pane is not None:
-                out[inside] = pane.column(ids[inside], measure)
+                out[inside] = pane.column(ids[inside], column)
         return out
 
     def expire(self, watermark_s: int) -> None:
@@ -124,12 +206,31 @@ class AxisTable:
 
         Rollings must stand at the watermark already, and `take_rollups` must have been called: what goes is gone.
         """
+        self.settle()
+        self.passed(watermark_s)
         for granularity in self._floors:
             self._drop_below(granularity, self._floor(granularity, watermark_s))
         self._evict_idle(watermark_s)
+        self._seal(watermark_s)
+
+    def _seal(self, watermark_s: int) -> None:
+        """Fold up closed panes, the largest of them not all at once."""
+        rows = 0
+        for granularity in self.kind.panes:
+            size = PANE_SECONDS_OF[granularity]
+            for start, pane in self._panes[granularity].items():
+                closed = start + size + SEAL_AFTER_S <= watermark_s
+                if closed and not pane.sealed and pane.nbytes > SEAL_BYTES_MIN and rows < SEAL_ROWS_MAX:
+                    rows += pane.count
+                    pane.seal()
+
+    def passed(self, watermark_s: int) -> None:
+        """The watermark of the log, which only moves forward."""
+        self._watermark_s = max(self._watermark_s, watermark_s)
 
     def restored(self, expired_s: int) -> None:
         """All rows of the state after `expire` at expired_s are loaded."""
+        self.passed(expired_s)
         self.scopes.restored(self._idle_before_s(expired_s))
         for granularity in self._floors:
             self._floors[granularity] = self._floor(granularity, expired_s)
@@ -142,13 +243,24 @@ class AxisTable:
 
     def pane(self, part: str, which: str) -> Pane:
         """The pane of this name, empty if it is new."""
-        return self.late[which] if part == "late" else self.panes[part].setdefault(int(which), Pane())
+        self.settle()
+        if part == "late":
+            return self._late[which]
+        return self._panes[part].setdefault(int(which), _new_pane(part))
+
+    def restore_pane(self, part: str, which: str, chunks: list[dict[str, Any]]) -> None:
+        """A pane from all of its checkpoint rows."""
+        if part in PERIODS:
+            for chunk in chunks:
+                if chunk["rows"].shape[1] > len(PERIOD_MEASURES):  # format 1 kept every measure
+                    chunk["rows"] = chunk["rows"][:, PERIOD_MEASURES]
+        self.pane(part, which).restore(chunks)
 
     def named_panes(self) -> Iterator[tuple[str, Pane]]:
         """Every pane with its name."""
         for granularity, pane in self.late.items():
             yield f"late/{granularity}", pane
-        for granularity, panes in self.panes.items():
+        for granularity, panes in self._panes.items():
             for start, pane in sorted(panes.items()):
                 yield f"{granularity}/{start}", pane
 
@@ -171,16 +283,19 @@ class AxisTable:
             for pane in (*self.late.values(), *outliving):
                 pane.forget(ids)
 
-    def take_rollups(self, revision: int, *, totals_only: bool = False) -> list[Rollup]:
-        """Whole panes that changed since the last call, with running totals."""
+    def take_rollups(self, revision: int, *, totals_only: bool = False, most: int = 2**62) -> list[Rollup]:
+        """Whole panes that changed since the last call, with running totals; at most so many."""
         out: list[Rollup] = []
+        self.settle()
         firsts = self.scopes.first_s
         for granularity, start, pane in () if totals_only else self._revisable():
-            ids, rows = pane.take_unsent()
-            starts = firsts[ids] if start is None else np.full(len(ids), start)
-            out.extend(self._rollups(granularity, starts, ids, rows, revision))
-        ids = self.scopes.take_unsent()
-        out.extend(self._rollups("total", firsts[ids], ids, self.scopes.totals[ids], revision))
+            if pane.has_unsent() and len(out) < most:
+                ids, rows = pane.take_unsent(most - len(out))
+                starts = firsts[ids] if start is None else np.full(len(ids), start)
+                out.extend(self._rollups(granularity, starts, ids, rows, revision))
+        if self.scopes.has_unsent() and len(out) < most:
+            ids = self.scopes.take_unsent(most - len(out))
+            out.extend(self._rollups("total", firsts[ids], ids, self.scopes.totals.gather(ids), revision))
         return out
 
     def set_zones(self, default: str, by_value: dict[str, str]) -> None:
@@ -207,14 +322,14 @@ class AxisTable:
     def _sum_again(self, period: str, start: int, ids: Ids) -> None:
         """What the scopes' panes say of the period that begins at start."""
         panes = self.panes[period]
-        pane = panes.setdefault(start, Pane())
-        pane.add(ids, self._since(start, ids) - pane.gather(ids))
+        pane = panes.setdefault(start, _new_pane(period))
+        pane.add(ids, self._since(start, ids)[:, PERIOD_MEASURES] - pane.gather(ids))
 
     def _since(self, start: int, ids: Ids) -> Sums:
         """Sums of everything since a time that need not begin a pane, int64[n, M]; of a run, if need be, of all it did."""
         hour, day = start - start % 3600, start - start % 86_400
         if day < self._floors[DAY]:
-            return self.scopes.totals[ids]
+            return self.scopes.totals.gather(ids)
         if hour >= self._floors[HOUR]:
             midnight = day if hour == day else day + 86_400
             part = self.sums(HOUR, hour, midnight, ids)
@@ -229,8 +344,8 @@ class AxisTable:
 
     def _revisable(self) -> Iterator[tuple[Granularity, int | None, Pane]]:
         """Panes that leave as rollups; None: a late pane, which starts with its scope."""
-        for granularity, late in self.late.items():
-            for start, pane in sorted(self.panes[granularity].items()):
+        for granularity, late in self._late.items():
+            for start, pane in sorted(self._panes[granularity].items()):
                 yield granularity, start, pane  # type: ignore[misc] # the keys of `late` are granularities
             yield LATE[granularity], None, late
 
@@ -249,18 +364,18 @@ class AxisTable:
             self._add_to(granularity, start, ids[part], sums[part])
 
     def _add_to(self, granularity: str, start: int, ids: Ids, sums: Sums) -> None:
+        late = self._late.get(granularity)
         if start < self._floors[granularity]:
-            if granularity in self.late:
-                self.late[granularity].add(ids, sums)
+            if late is not None:
+                late.add(ids, sums)
             return
-        panes = self.panes[granularity]
+        panes = self._panes[granularity]
         pane = panes.get(start)
         if pane is None:
-            pane = panes[start] = Pane()
+            pane = panes[start] = _new_pane(granularity)
         pane.add(ids, sums)
-        for (of, *_), rolling in self._rolling.items():
-            if of == granularity:
-                rolling.add(start, ids, sums)
+        if pane.silent and late is not None:
+            late.add(ids, sums)
 
     def _period_starts(self, period: str, times: Times, ids: Ids) -> Times:
         starts = np.empty(len(times), np.int64)
@@ -272,6 +387,10 @@ class AxisTable:
         if floor <= self._floors[granularity]:
             return
         self._floors[granularity] = floor
-        for start in [s for s in self.panes[granularity] if s < floor]:
-            chunks = range(self.panes[granularity].pop(start).chunks)
+        for start in [s for s in self._panes[granularity] if s < floor]:
+            chunks = range(self._panes[granularity].pop(start).chunks)
             self.dropped.extend(f"{self.axis}/{granularity}/{start}.{chunk}" for chunk in chunks)
+
+
+def _new_pane(granularity: str) -> Pane:
+    return Pane(len(PERIOD_MEASURES)) if granularity in PERIODS else Pane()

@@ -118,9 +118,9 @@ def test_a_block_that_was_passed_changes_nothing() -> None:
     core, maker = AgentCore(AgentConfig(), 0), BlockMaker()
     block = maker.blocks([call(1, 0)])[0]
     core.apply(0, block)
-    before = core.state.tables["tenant"].scopes.totals.copy()
+    before = core.state.tables["tenant"].scopes.totals.all()
     assert core.apply(1, block).result == "passed"
-    assert (core.state.tables["tenant"].scopes.totals == before).all()
+    assert (core.state.tables["tenant"].scopes.totals.all() == before).all()
 
 
 def test_a_rolling_cap_breaches_once_and_clears_when_the_money_left_the_window() -> None:

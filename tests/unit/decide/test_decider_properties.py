@@ -256,10 +256,10 @@ def test_everything_resolves_when_every_rule_is_gone(steps_taken) -> None:
 
 
 def test_a_checkpoint_of_a_newer_release_is_refused_by_name() -> None:
-    newer = encode_state(msgspec.structs.replace(DeciderCore(1)._state, format=2))
+    newer = {"state": encode_state(msgspec.structs.replace(DeciderCore(1)._state, format=99))}
 
     with pytest.raises(
-        UnknownFormatError, match="format 2, this release reads 1: run the release that wrote"
+        UnknownFormatError, match="format 99, this release reads 1 to 2: run the release that wrote"
     ):
         DeciderCore.restore(newer, 1)
 
@@ -267,15 +267,26 @@ def test_a_checkpoint_of_a_newer_release_is_refused_by_name() -> None:
 @pytest.mark.parametrize("data", [b"", b"nonsense"])
 def test_a_damaged_checkpoint_is_refused(data) -> None:
     with pytest.raises((UnknownFormatError, msgspec.DecodeError)):
-        DeciderCore.restore(data, 1)
+        DeciderCore.restore({"state": data}, 1)
 
 
 def test_a_checkpoint_stays_small() -> None:
     story = Story([cap(limits={f"t{n}": USD for n in range(5_000)})])
-    empty = len(story.core.snapshot())
+    empty = sum(map(len, story.core.snapshot().values()))
     for n in range(1_000):
         story.verdict(
             "cap", f"tenant=t{n}", contributors=tuple(part("model", f"m{k}", 1.0) for k in range(5))
         )
 
-    assert len(story.core.snapshot()) - empty < 1_500_000
+    rows = story.core.snapshot()
+    assert sum(map(len, rows.values())) - empty < 1_500_000
+    assert max(map(len, rows.values())) < 100_000
+
+
+def test_a_checkpoint_of_the_release_before_is_read() -> None:
+    """It had everything in one row."""
+    story = Story([cap()])
+    story.verdict("cap", "tenant=acme")
+    before = {"state": encode_state(story.core._state)}
+
+    assert DeciderCore.restore(before, PARTITIONS).snapshot() == story.core.snapshot()

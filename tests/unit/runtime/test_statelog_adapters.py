@@ -18,7 +18,7 @@ from tokenfuse.contracts.killswitch import GENERATION_HEADER
 from tokenfuse.contracts.signal import Clock, CommandSignal, decode_signal, encode_signal
 from tokenfuse.rules.loader import load
 from tokenfuse.runtime.agents import AgentPartition, agents_spec
-from tokenfuse.runtime.decider import ROW, DeciderPartition, decider_spec
+from tokenfuse.runtime.decider import DeciderPartition, decider_spec
 from tokenfuse.runtime.rules_poller import rules_command
 from tokenfuse.runtime.settings import Settings
 from tokenfuse.runtime.switch_repair import Standing, repairs
@@ -81,14 +81,17 @@ def test_a_block_of_a_newer_release_is_refused_as_such(settings: Settings) -> No
 def test_a_checkpoint_of_a_newer_release_is_refused_as_such(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(codec, "FORMAT", 2)
+    monkeypatch.setattr(codec, "FORMAT", 99)
     head = codec.pack({})
     monkeypatch.undo()
 
-    with pytest.raises(UnknownFormatError, match="row of format 2, this release reads 1: run the release"):
+    with pytest.raises(
+        UnknownFormatError, match="row of format 99, this release reads 1 to 2: run the release"
+    ):
         agents_spec(settings).factory.restore(0, head, {})
-    with pytest.raises(UnknownFormatError, match="decider checkpoint of format 2"):
-        decider_spec(settings).factory.restore(0, b"", {ROW: msgspec.msgpack.encode({"format": 2, "new": 1})})
+    rows = {"state": msgspec.msgpack.encode({"format": 99, "new": 1})}
+    with pytest.raises(UnknownFormatError, match="decider checkpoint of format 99"):
+        decider_spec(settings).factory.restore(0, b"", rows)
 
 
 def test_a_switch_leaves_with_its_generation(decider: DeciderPartition) -> None:
@@ -121,15 +124,15 @@ def test_a_rules_command_survives_both_of_its_topics() -> None:
     assert command.id == f"rules-{load(ROOT / 'rules').id}-{NOW_MS}"
 
 
-def test_the_decider_comes_back_from_its_row(settings: Settings, decider: DeciderPartition) -> None:
+def test_the_decider_comes_back_from_its_rows(settings: Settings, decider: DeciderPartition) -> None:
     decider.apply(5, engage("acme"))
-    assert decider.dirty_rows() == [ROW]
-    row = decider.snapshot(ROW)
+    rows = {name: decider.snapshot(name) for name in decider.dirty_rows()}
     assert (decider.dirty_rows(), decider.dropped_rows(), decider.head()) == ([], [], b"")
 
-    again: Any = decider_spec(settings).factory.restore(0, b"", {ROW: row})
+    again: Any = decider_spec(settings).factory.restore(0, b"", rows)
 
     assert again.core.engaged() == decider.core.engaged()
+    assert again.dirty_rows() == []
 
 
 def test_a_topic_that_says_what_was_decided_needs_no_repair(decider: DeciderPartition) -> None:

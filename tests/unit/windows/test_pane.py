@@ -28,8 +28,8 @@ def sums(*costs: int) -> np.ndarray:
 
 def copy_of(pane: Pane) -> Pane:
     out = Pane()
-    for number in range(pane.chunks):
-        out.restore_chunk(**unpack(pack(pane.chunk(number))))
+    if pane.chunks:
+        out.restore([unpack(pack(pane.chunk(number))) for number in range(pane.chunks)])
     return out
 
 

@@ -50,7 +50,7 @@ def test_a_row_of_another_format_is_refused_with_both_versions(
     monkeypatch.setattr(codec, "FORMAT", version)
     row = pack({"a": 1})
     monkeypatch.undo()
-    with pytest.raises(UnknownFormatError, match=rf"format {version}, this release reads {FORMAT}"):
+    with pytest.raises(UnknownFormatError, match=rf"format {version}, this release reads 1 to {FORMAT}"):
         unpack(row)
 
 

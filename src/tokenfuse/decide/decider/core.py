@@ -24,12 +24,14 @@ from tokenfuse.decide.decider.facts import Facts, facts_of
 from tokenfuse.decide.decider.lifecycle import Lifecycle
 from tokenfuse.decide.decider.outputs import Outputs, Reason
 from tokenfuse.decide.decider.silences import Silences
-from tokenfuse.decide.decider.state import State, decode_state, encode_state
+from tokenfuse.decide.decider.state import State, decode_rows, encode_rows
 from tokenfuse.decide.decider.switches import Switches
 from tokenfuse.decide.decider.transition import transition
 from tokenfuse.decide.decider.turn import Turn
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tokenfuse.contracts.killswitch import Switch
     from tokenfuse.decide.decider.state import Hold
 
@@ -53,17 +55,17 @@ class DeciderCore:
         self._facts = {each: facts_of(rule) for each, rule in self._rules.items()}
 
     @classmethod
-    def restore(cls, data: bytes, deltas_partitions: int) -> DeciderCore:
+    def restore(cls, rows: Mapping[str, bytes], deltas_partitions: int) -> DeciderCore:
         """The decider as it was when `snapshot` was called.
 
         Raises:
             UnknownFormatError: written by a release that this one cannot read.
         """
-        return cls(deltas_partitions, decode_state(data))
+        return cls(deltas_partitions, decode_rows(rows))
 
-    def snapshot(self) -> bytes:
-        """Everything that later outputs depend on, `offset` included; about 1 kB an alert."""
-        return encode_state(self._state)
+    def snapshot(self) -> dict[str, bytes]:
+        """Everything that later outputs depend on, `offset` included, in rows; about 1 kB an alert."""
+        return encode_rows(self._state)
 
     @property
     def offset(self) -> int:

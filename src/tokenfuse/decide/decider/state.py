@@ -5,7 +5,8 @@ Everything here is plain data; indexes and timers are rebuilt from it (DESIGN se
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
+from zlib import crc32
 
 import msgspec
 from msgspec import Struct
@@ -17,10 +18,19 @@ from tokenfuse.contracts.ruleset import RuleSet
 from tokenfuse.contracts.signal import Verdict
 from tokenfuse.decide.decider.facts import Facts
 
-FORMAT: Final = 1
-"""A field that an older decider may forget is added with a default and leaves this as it is."""
+FORMAT: Final = 2
+"""A field that an older decider may forget is added with a default and leaves this as it is. 1: one row, `state`, for all.
+2: alerts in rows of their own."""
+
+REST: Final = "state"
+ORDER: Final = "order"
+ALERTS: Final = "alerts/"
+"""Rows of a checkpoint: alerts by one byte of their fingerprint's hash, their order, and all the rest."""
 
 _readable: Final = Readable("decider checkpoint", 1, FORMAT)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Resolution = Literal["cleared", "cleared_before_firing", "rule_removed"]
 
@@ -113,6 +123,8 @@ class State(Struct, kw_only=True):
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(State)
+_alerts_decoder = msgspec.msgpack.Decoder(list[AlertRecord])
+_order_decoder = msgspec.msgpack.Decoder(list[str])
 
 
 def encode_state(state: State) -> bytes:
@@ -144,3 +156,28 @@ def _format_of(data: bytes) -> int:
         return _format.decode(data).format
     except msgspec.ValidationError as error:
         raise UnknownFormatError(f"no decider checkpoint ({error})") from error
+
+
+def encode_rows(state: State) -> dict[str, bytes]:
+    """A checkpoint in rows, so that one writes only those that changed; each is far below a message's size."""
+    groups: dict[str, list[AlertRecord]] = {}
+    for fingerprint, alert in state.alerts.items():
+        groups.setdefault(f"{ALERTS}{crc32(fingerprint.encode()) & 0xFF:02x}", []).append(alert)
+    rest = encode_state(msgspec.structs.replace(state, alerts={}))
+    encoded = {name: _encoder.encode(group) for name, group in groups.items()}
+    return {REST: rest, ORDER: _encoder.encode(list(state.alerts)), **encoded}
+
+
+def decode_rows(rows: Mapping[str, bytes]) -> State:
+    """Inverse of `encode_rows`; format 1 had all in one row.
+
+    Raises:
+        UnknownFormatError: written by a release that this one cannot read.
+        msgspec.DecodeError: no msgpack.
+    """
+    state = decode_state(rows[REST])
+    if ORDER in rows:
+        groups = (_alerts_decoder.decode(data) for name, data in rows.items() if name.startswith(ALERTS))
+        known = {alert.fingerprint: alert for group in groups for alert in group}
+        state.alerts = {each: known[each] for each in _order_decoder.decode(rows[ORDER])}
+    return state

@@ -1,0 +1,81 @@
+"""Rows that were applied and not yet added to panes and running sums: many blocks are added up first, then stored once."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from itertools import accumulate
+from typing import NamedTuple
+
+import numpy as np
+
+from tokenfuse.windows.narrow import Sums
+from tokenfuse.windows.pane import Ids
+from tokenfuse.windows.rows import Rows, Times
+
+
+class Merged(NamedTuple):
+    """All rows of some blocks, in the order of the log. Shapes as in `Rows`; `cell` and `example` look names up."""
+
+    ids: Ids
+    times_s: Times
+    sums: Sums
+    maxima: Sums
+    dearest_nanousd: Times
+    batches: list[tuple[Ids, Rows]]
+    starts: list[int]
+
+    def example(self, row: int) -> str:
+        """Event id of the dearest call of a row."""
+        rows, inside = self._find(row)
+        return rows.dearest_id[inside]
+
+    def cell(self, row: int) -> str | None:
+        """Cell of the dearest call of a row's value, for axes that are no part of cells."""
+        rows, inside = self._find(row)
+        return rows.cells[int(rows.scope[inside])] if rows.cells else None
+
+    def _find(self, row: int) -> tuple[Rows, int]:
+        batch = bisect_right(self.starts, row) - 1
+        return self.batches[batch][1], row - self.starts[batch]
+
+
+class Pending:
+    """Batches in the order of the log.
+
+    Attributes:
+        count: rows of all batches.
+    """
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.count = 0
+        self._batches: list[tuple[Ids, Rows]] = []
+        self._first_s = 0
+        self._end_s = 0
+
+    def append(self, ids: Ids, rows: Rows, span_s: tuple[int, int]) -> None:
+        """Add a batch; span_s are its first and last pane."""
+        first, last = span_s
+        self._first_s = min(self._first_s, first) if self.count else first
+        self._end_s = max(self._end_s, last + 1) if self.count else last + 1
+        self._batches.append((ids, rows))
+        self.count += len(ids)
+
+    def touches(self, first_s: int, end_s: int) -> bool:
+        """Whether a row may be of a pane that begins within [first_s, end_s)."""
+        return bool(self.count) and self._first_s < end_s and first_s < self._end_s
+
+    def take(self) -> Merged:
+        """All rows; none is left."""
+        batches, self._batches, self.count = self._batches, [], 0
+        if len(batches) == 1:
+            ((ids, rows),) = batches
+            return Merged(ids, rows.pane_s, rows.sums, rows.maxima, rows.dearest_nanousd, batches, [0])
+        ids = np.concatenate([ids for ids, _ in batches])
+        joined = [
+            np.concatenate([getattr(rows, name) for _, rows in batches])
+            for name in ("pane_s", "sums", "maxima", "dearest_nanousd")
+        ]
+        starts = [0, *accumulate(len(ids) for ids, _ in batches[:-1])]
+        times, sums, maxima, dearest = joined
+        return Merged(ids, times, sums, maxima, dearest, batches, starts)
