@@ -11,7 +11,7 @@ NOW_MS = 1_764_000_000_000
 HOUR_MS = 3_600_000
 
 
-def lag(name: str, partition: int) -> float:
+def lag(name: str, partition: int) -> float | None:
     return REGISTRY.get_sample_value(f"tokenfuse_ingest_lag_{name}", {"partition": str(partition)})
 
 
@@ -39,3 +39,10 @@ def test_when_it_has_caught_up_that_is_said_too_and_an_idle_partition_is_not_beh
 def test_a_partition_of_which_nothing_was_cut_yet_has_no_age():
     Backlog().note({8: (5, -1)}, NOW_MS)
     assert (lag("records", 8), lag("seconds", 8)) == (5, 0)
+
+
+def test_a_partition_that_another_worker_has_now_shows_no_lag_here():
+    backlog = Backlog()
+    backlog.note({9: (900_000, NOW_MS - HOUR_MS)}, NOW_MS)
+    backlog.given_up()
+    assert (lag("records", 9), lag("seconds", 9)) == (None, None)

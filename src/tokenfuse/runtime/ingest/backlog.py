@@ -24,6 +24,15 @@ class Backlog:
         """Nothing is known to be behind."""
         self._seldom = Seldom()
         self._is_behind = False
+        self._known: set[int] = set()
+
+    def given_up(self) -> None:
+        """The partitions are another worker's: their last figures must not stand here for ever."""
+        for source in self._known:
+            metrics.INGEST_LAG_RECORDS.remove(str(source))
+            metrics.INGEST_LAG_SECONDS.remove(str(source))
+        self._known.clear()
+        self._is_behind = False
 
     def note(self, stands: Mapping[int, tuple[int, int]], now_ms: int) -> None:
         """Sets the metrics, and says so where a partition is behind by more than a minute.
@@ -32,6 +41,7 @@ class Backlog:
             stands: by source partition: records not yet cut, and the record clock (-1: nothing was cut).
         """
         far = {}
+        self._known |= stands.keys()
         for source, (records, record_ms) in stands.items():
             seconds = max(now_ms - record_ms, 0) / 1000 if records > 0 and record_ms >= 0 else 0.0
             metrics.INGEST_LAG_RECORDS.labels(partition=str(source)).set(max(records, 0))

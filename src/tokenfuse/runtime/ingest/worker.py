@@ -159,6 +159,7 @@ class Worker:
     def _drop(self) -> None:
         self._epoch += 1
         self._holdings, self._claims = {}, None
+        self._backlog.given_up()
         self._ready(False)  # noqa: FBT003
 
     async def _recover(self, claims: Mapping[int, Fence | None]) -> None:
