@@ -7,14 +7,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from benchmarks.detection import baselines, company as companies, simulate
+from benchmarks.detection import baselines, company as companies, recipe, simulate
 from benchmarks.detection.alerts import Raised
 from benchmarks.detection.calls import Calls
 from benchmarks.detection.labels import Labels
 from benchmarks.detection.panes import cost_of_scopes, scopes_of
 from benchmarks.detection.replays import INPUTS, replay
 
-BASELINES: Final = tuple(baselines.METHODS)
+RECIPE: Final = "recipe"
+BASELINES: Final = (*baselines.METHODS, RECIPE)
 
 
 @dataclass
@@ -48,6 +49,8 @@ def product(seed: Seed, method: str, rules: Path, *, null: bool) -> Alerts:
 
 def baseline(seed: Seed, method: str) -> Alerts:
     """Alerts of a baseline."""
+    if method == RECIPE:
+        return {name: recipe.alerts(seed.company, calls) for name, calls in seed.calls.items()}
     scopes = scopes_of(seed.company)
     return {
         name: baselines.alerts(method, cost_of_scopes(seed.company, calls, scopes), scopes)
