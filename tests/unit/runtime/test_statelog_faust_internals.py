@@ -204,6 +204,31 @@ async def test_a_recovery_after_a_revocation_reads_from_the_beginning(make_app: 
     assert internals.changelog(table) == []
 
 
+async def test_a_row_fetched_for_an_earlier_assignment_is_not_seen_by_recovery(
+    make_app: Callable[..., Any],
+) -> None:
+    """Its offset would stand for all that was read: recovery would skip every row before it (exit 74, seen at joins)."""
+    app, assigned = make_app(), [False]
+    internals.drop_stale_changelog(app, lambda: assigned[0])
+    app.consumer_generation_id = 7
+    queue = app.tables.changelog_queue
+
+    def row(generation_id: int, offset: int) -> Any:
+        return SimpleNamespace(message=SimpleNamespace(generation_id=generation_id, offset=offset))
+
+    app.flow_control.resume()
+    queue.put_nowait(row(7, 900))  # revoked, and the next assignment not here yet
+    reading = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    assigned[0] = True
+    queue.put_nowait(row(6, 901))
+    queue.put_nowait(row(7, 0))
+
+    assert (await asyncio.wait_for(reading, 5)).message.offset == 0
+    assert "changelog_queue.get(), timeout=" in source(Recovery._slurp_changelogs.fun)
+    assert "generation" not in source(Recovery._slurp_changelogs.fun)
+
+
 async def test_outputs_do_not_wait_for_the_event_that_caused_them(make_app: Callable[..., Any]) -> None:
     """Trap: `Topic.send` attaches a message to the current event where attachments are on; we go past it."""
     app = make_app()

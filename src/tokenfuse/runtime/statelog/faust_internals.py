@@ -206,6 +206,24 @@ def forget_changelog(app: Any, table: Any) -> None:
     forget_values(table)
 
 
+def drop_stale_changelog(app: Any, is_assigned: Callable[[], bool]) -> None:
+    """Let recovery see only rows that were fetched for the assignment it works on.
+
+    tables/recovery.py `_slurp_changelogs` asks no generation, and takes a row's offset for all that was read. A row that was
+    on its way when a rebalance cleared the queues would make it skip every row before that one.
+    """
+    queue = app.tables.changelog_queue
+    get = queue.get
+
+    async def get_current() -> Any:
+        while True:
+            event = await get()
+            if is_assigned() and event.message.generation_id == generation(app):
+                return event
+
+    queue.get = get_current
+
+
 def recovery_progress(app: Any) -> Hashable:
     """Something that changes while recovery reads."""
     offsets = app.tables.recovery.active_offsets

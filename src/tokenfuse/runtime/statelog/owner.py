@@ -90,6 +90,11 @@ class Owner:
         """Next offset by input partition."""
         return {index: partition.next_offset for index, partition in self.partitions.items()}
 
+    @property
+    def is_assigned(self) -> bool:
+        """Whether the group has given us partitions and not taken them back."""
+        return self._assigned
+
     def assigned(self) -> None:
         """The group gave us partitions; their recovery begins."""
         self._assigned = True

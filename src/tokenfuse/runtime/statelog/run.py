@@ -88,6 +88,7 @@ class Worker:
         self._table = internals.checkpoint_table(
             self._app, spec.checkpoint_topic, spec.partitions, self._on_recover
         )
+        internals.drop_stale_changelog(self._app, lambda: self.owner.is_assigned)
         self._app.on_partitions_revoked.connect(self._on_revoked)
         self._app.on_partitions_assigned.connect(self._on_assigned)
         internals.agent(self._app, input_topic(self._app, spec), spec.role, self._process)
