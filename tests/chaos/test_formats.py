@@ -6,11 +6,9 @@ The next release is `next_release.py`: one measure more, every format one up.
 from __future__ import annotations
 
 import asyncio
-import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.chaos.load import load
 from tests.chaos.next_release import MEASURE
 from tests.support.ingest import deltas_of, eventually
 from tests.support.pipeline import NEXT_RELEASE, Pipeline
@@ -102,33 +100,3 @@ async def eventually_cut(pipeline: Pipeline, traffic: Traffic) -> None:
         return calls == len(traffic.events)
 
     await eventually(cut, "every call is in a block")
-
-
-async def test_a_rolling_upgrade_under_load_changes_no_sum(pipeline: Pipeline) -> None:
-    """Readers before writers, as docs/operations.md says; each worker keeps its name."""
-    traffic = Traffic(seed=2)
-    await pipeline.create_topics()
-    workers = ("decider-1", "agents-1", "agents-2", "ingest-1", "ingest-2")
-    for name in workers:
-        pipeline.start(name)
-
-    async with load(pipeline, traffic):
-        await asyncio.to_thread(pipeline.wait_ready, *workers)
-        for name in workers:
-            # One that has just come back after a refusal may not listen yet.
-            assert await asyncio.to_thread(pipeline.stop, name) in {0, -signal.SIGTERM}
-            pipeline.start(name, NEXT_RELEASE)
-            await asyncio.to_thread(pipeline.wait_ready, name)
-        await eventually_more(traffic, len(traffic.events) + 200)
-
-    await pipeline.check(traffic.truth)
-    assert 200 <= await answers(pipeline) < len(traffic.events)
-    # Of the old agents one may have been given what a new one had checkpointed: it says so, and comes back.
-    assert set(pipeline.exits) <= {("agents-1", 82), ("agents-2", 82)}
-
-
-async def eventually_more(traffic: Traffic, count: int) -> None:
-    async def more() -> bool:
-        return len(traffic.events) >= count
-
-    await eventually(more, "more calls")
