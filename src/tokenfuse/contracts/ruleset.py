@@ -13,6 +13,7 @@ from msgspec import Struct
 from tokenfuse.contracts.rulekinds.agent import AgentMeasure, AgentRule
 from tokenfuse.contracts.rulekinds.base import Maturity, Response, Rule, RuleMode
 from tokenfuse.contracts.rulekinds.burn_rate import BurnRateRule
+from tokenfuse.contracts.rulekinds.burst import BurstRule
 from tokenfuse.contracts.rulekinds.cap import ROLLING, CapRule
 from tokenfuse.contracts.rulekinds.drift import DriftRule, DriftSignal
 from tokenfuse.contracts.rulekinds.spike import SpikeRule
@@ -24,6 +25,7 @@ __all__ = [
     "AgentRule",
     "AnyRule",
     "BurnRateRule",
+    "BurstRule",
     "CapRule",
     "DriftRule",
     "DriftSignal",
@@ -38,7 +40,7 @@ __all__ = [
     "encode_ruleset",
 ]
 
-AnyRule = CapRule | SpikeRule | DriftRule | BurnRateRule | VolumeRule | AgentRule
+AnyRule = CapRule | SpikeRule | DriftRule | BurnRateRule | VolumeRule | AgentRule | BurstRule
 
 
 class RuleSet(Struct, frozen=True, kw_only=True):

@@ -13,7 +13,9 @@ import numpy as np
 from tokenfuse.contracts.axes import CELL
 from tokenfuse.contracts.ruleset import (
     AgentRule,
+    AnyRule,
     BurnRateRule,
+    BurstRule,
     CapRule,
     DriftRule,
     Rule,
@@ -22,6 +24,7 @@ from tokenfuse.contracts.ruleset import (
     VolumeRule,
 )
 from tokenfuse.decide.burn_rates import BurnRateJudge
+from tokenfuse.decide.bursts import BurstJudge, record_name
 from tokenfuse.decide.caps import CapJudge
 from tokenfuse.decide.cells import CellIndex
 from tokenfuse.decide.drift_panel import DriftPanel
@@ -40,6 +43,7 @@ from tokenfuse.windows.state import WindowState
 
 NOTHING: Final = np.empty(0, np.int32)
 RUN: Final = "run_id"
+RUNS: Final = "runs"
 STEP_S: Final = 10
 """Standing verdicts are judged again, and drift at most this often, at every so many seconds of event time."""
 
@@ -51,6 +55,7 @@ OPEN_JUDGES: Final[dict[type[Rule], MakeOpen]] = {
     SpikeRule: SpikeJudge,
     BurnRateRule: BurnRateJudge,
     AgentRule: agent_judge,
+    BurstRule: BurstJudge,
 }
 CLOSED_JUDGES: Final[dict[type[Rule], MakeClosed]] = {}
 
@@ -91,12 +96,10 @@ class Panel:
         tables = set(self._state.tables)
         rules = [rule for rule in ruleset.rules if has_axis(rule.axis, tables)]
         self.standings.keep_only({rule.id for rule in rules})
-        self.records.keep(
-            {"runs"} if any(isinstance(r, AgentRule) and r.times_record for r in rules) else set()
-        )
+        self.records.keep(_recorded(rules))
         court = Court(self._state, self._cells, self._witness, self.standings, self.records)
         self._agents = [r for r in rules if isinstance(r, AgentRule) and r.axis == RUN]
-        self._runs = court.runs if self.records.kept else None
+        self._runs = court.runs if RUNS in self.records.kept else None
         self._open = [OPEN_JUDGES[type(rule)](rule, court) for rule in rules if type(rule) in OPEN_JUDGES]
         self._closed = [
             CLOSED_JUDGES[type(rule)](rule, court) for rule in rules if type(rule) in CLOSED_JUDGES
@@ -189,3 +192,9 @@ class Panel:
         before_s = self.judged_s
         self.judged_s = max(self._watermark_s - self._watermark_s % STEP_S, before_s)
         return before_s
+
+
+def _recorded(rules: list[AnyRule]) -> set[str]:
+    """Names of the records that rules ask for."""
+    runs = {RUNS for rule in rules if isinstance(rule, AgentRule) and rule.times_record is not None}
+    return runs | {record_name(rule) for rule in rules if isinstance(rule, BurstRule)}

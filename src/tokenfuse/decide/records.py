@@ -52,7 +52,7 @@ class Records:
         """Take values of a day in. Shapes: [n], [n, width]; a place may repeat. Days that are over are left alone."""
         slot = self._slot(day)
         if slot is None or not len(places):
-            return
+            return  # and yet the day is known: nothing happened on it
         known = places >= 0
         places, values = places[known], values[known]
         higher = (values > self._values[places, :, slot]).any(axis=1)
@@ -66,6 +66,10 @@ class Records:
         found[places < 0] = 0
         found = -np.sort(-found, axis=1)[:, :DAYS]
         return found, (found > 0).sum(axis=1)
+
+    def knows_before(self, day: int) -> bool:
+        """Whether any day before is known."""
+        return bool(((self._day_of >= 0) & (self._day_of < day)).any())
 
     def largest(self, day: int, quantity: int, days_min: int) -> int:
         """The largest record of all keys that have enough days; 0: none has."""

@@ -7,6 +7,7 @@ from tokenfuse.contracts.ruleset import (
     AgentRule,
     AnyRule,
     BurnRateRule,
+    BurstRule,
     CapRule,
     DriftRule,
     SpikeRule,
@@ -41,6 +42,6 @@ def _windows(rule: AnyRule) -> tuple[int, ...]:
             return rule.long_seconds, rule.short_seconds, *((rule.pace_seconds,) if rule.pace_seconds else ())
         case AgentRule():
             return (rule.window_seconds,) if rule.window_seconds else ()
-        case DriftRule():
+        case DriftRule() | BurstRule():
             return rule.windows_seconds
     return ()

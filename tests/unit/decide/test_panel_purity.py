@@ -13,6 +13,7 @@ from tokenfuse.contracts.block import FORMAT, Control
 from tokenfuse.contracts.ruleset import (
     AgentRule,
     BurnRateRule,
+    BurstRule,
     CapRule,
     DriftRule,
     RuleSet,
@@ -42,6 +43,8 @@ FAST = (
     BurnRateRule(id="burn", kind="burn_rate", axis="tenant", window="month", budget_nanousd=10**9, factor=2.0,
                  long_seconds=3600, short_seconds=300, **COMMON),
     AgentRule(id="steps", kind="agent", axis="run_id", measure="steps", times_record=1.2, record_days_min=1, **COMMON),
+    BurstRule(id="burst", kind="burst", axis="tenant", windows_seconds=(20, 300), factor=1.1, surprise_min=0.1,
+              times_record=1.0, calls_min=2, floor_nanousd_per_hour=0, **COMMON),
     AgentRule(id="runs", kind="agent", axis="user", measure="tokens", limit=2000, window_seconds=3600, **COMMON),
 )  # fmt: skip
 RULESETS = (

@@ -12,7 +12,7 @@ from tokenfuse.contracts.ruleset import AgentRule, AnyRule, CapRule, DriftRule, 
 Unit = Literal["usd", "tokens", "share", "ratio", "count", "seconds"]
 
 KIND_UNITS: Final[dict[Kind, Unit]] = {
-    "cap": "usd", "burst": "usd", "spike": "ratio", "burn_rate": "ratio", "drift": "ratio",
+    "cap": "usd", "burst": "ratio", "spike": "ratio", "burn_rate": "ratio", "drift": "ratio",
     "agent": "count", "price": "share", "absence": "seconds", "novelty": "count",
 }  # fmt: skip
 

@@ -123,7 +123,7 @@ def _fact(alert: AlertRecord) -> str:
         pane = PANES.get(facts.window, facts.window)
         text = f"{name} costs {value} its usual {pane} (limit {threshold})"
     elif facts.kind == "burst":
-        text = f"{name} is spending in a burst, {value} (limit {threshold})"
+        text = f"{name} makes {value} as many calls as in its last hour (limit {threshold})"
     elif facts.kind == "burn_rate":
         text = f"{name} burns its budget at {value} the planned rate (limit {threshold}){_exhausted(alert)}"
     elif facts.kind == "agent":

@@ -1,0 +1,174 @@
+"""Bursts: the last seconds of every touched scope, at every block."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import Final
+
+import numpy as np
+
+from tokenfuse.contracts.measures import INDEX
+from tokenfuse.contracts.ruleset import BurstRule
+from tokenfuse.decide.evidence import COST
+from tokenfuse.decide.judge import Court
+from tokenfuse.decide.standings import Finding
+from tokenfuse.detect.arrays import IntArray
+from tokenfuse.detect.burst import BurstScore, burst, dispersion
+from tokenfuse.windows.granularity import PANE_SECONDS_OF, finest_for
+from tokenfuse.windows.pane import Ids
+from tokenfuse.windows.rolling import RollingSum
+
+CALLS: Final = INDEX["calls"]
+DAY_S: Final = 86_400
+HOUR_PANES: Final = 55
+GAP_PANES: Final = 5
+"""The last five minutes are not part of what is usual: a burst must not make itself so."""
+WEEK: Final = 7
+
+
+class BurstJudge:
+    """One burst rule on one deltas partition.
+
+    Records are kept of busy scopes only: of others none is ever asked. A scope younger than a day has none, and is not
+    judged; its tenant, its model and all traffic are.
+    """
+
+    def __init__(self, rule: BurstRule, court: Court) -> None:
+        """Bind a rule to the windows that it reads."""
+        self.rule = rule
+        self._table = court.state.tables[rule.axis]
+        self._witness = court.witness
+        self._standings = court.standings
+        self._records = court.records.of(record_name(rule), len(rule.windows_seconds))
+        self._windows = [self._window(seconds) for seconds in rule.windows_seconds]
+        self._calls = self._table.rolling("1m", HOUR_PANES * 60, CALLS, behind=GAP_PANES)
+        self._cost = self._table.rolling("1m", HOUR_PANES * 60, COST, behind=GAP_PANES)
+
+    def _window(self, seconds: int) -> tuple[int, RollingSum, RollingSum]:
+        granularity = finest_for(self._table.kind, seconds)
+        size = PANE_SECONDS_OF[granularity]
+        return (
+            size,
+            self._table.rolling(granularity, seconds, CALLS),
+            self._table.rolling(granularity, seconds, COST),
+        )
+
+    def advance(self, latest_s: int) -> None:
+        """Move the windows so that they end with the pane of latest_s."""
+        for size, *rollings in self._windows:
+            for rolling in rollings:
+                rolling.advance(latest_s - latest_s % size)
+        for rolling in (self._calls, self._cost):
+            rolling.advance(latest_s - latest_s % 60 - GAP_PANES * 60)
+
+    def judge(self, ids: Ids, latest_s: int, now_ms: int) -> None:
+        """Judge some scopes: those touched, and those that stand."""
+        standing = self._standings.ids_of(self.rule, self._table.scopes, latest_s * 1000)
+        ids = ids[self._windows[-1][1].of(ids) >= self.rule.calls_min]
+        fired = self._judge(np.union1d(self._candidates(ids), standing).astype(np.int32), latest_s, now_ms)
+        self._clear(np.setdiff1d(standing, fired), latest_s)
+        self._learn(np.setdiff1d(ids, fired), latest_s)
+
+    def _candidates(self, ids: Ids) -> Ids:
+        """Scopes with `factor` times the calls of their last hour: usually few, and only these are looked at closely."""
+        hour = self._calls.of(ids)
+        some: Ids = ids[np.zeros(len(ids), np.bool_)]
+        for seconds, (_, calls, _) in zip(self.rule.windows_seconds, self._windows, strict=True):
+            usual = hour * seconds // (HOUR_PANES * 60)
+            some = np.union1d(some, ids[calls.of(ids) > self.rule.factor * usual])
+        return some
+
+    def _judge(self, ids: Ids, latest_s: int, now_ms: int) -> Ids:
+        """Those that fire."""
+        if not len(ids):
+            return ids
+        scores = self._scores(ids, latest_s)
+        fires = np.stack([score.fires for score in scores])
+        for i in np.flatnonzero(fires.any(axis=0)).tolist():
+            first = int(fires[:, i].argmax())
+            self._found(int(ids[i]), scores[first], i, self.rule.windows_seconds[first], latest_s, now_ms)
+        fired: Ids = ids[fires.any(axis=0)]
+        return fired
+
+    def _clear(self, ids: Ids, latest_s: int) -> None:
+        for i in ids.tolist():
+            if (value := self._table.scopes.values[i]) is not None:
+                self._standings.cleared(self.rule, value, latest_s * 1000, 1.0, self.rule.factor)
+
+    def _learn(self, ids: Ids, latest_s: int) -> None:
+        seen = np.stack([calls.of(ids) for _, calls, _ in self._windows], axis=1)
+        self._records.learn(self._places(ids), seen, latest_s // DAY_S)
+
+    def _places(self, ids: Ids) -> IntArray:
+        values = self._table.scopes.values
+        return self._records.places([values[i] or "" for i in ids.tolist()])
+
+    def _scores(self, ids: Ids, latest_s: int) -> list[BurstScore]:
+        """One score per window, the shortest first."""
+        first_s = self._table.scopes.first_s[ids]
+        gap_s = latest_s - latest_s % 60 - (GAP_PANES - 1) * 60
+        lived_s = np.clip(gap_s - first_s, 1, HOUR_PANES * 60)
+        starts = list(range(gap_s - HOUR_PANES * 60, gap_s, 60))
+        phi = dispersion(self._table.history("1m", starts, ids, CALLS))
+        rates = [rolling.of(ids) / lived_s for rolling in (self._calls, self._cost)]
+        known = (latest_s - first_s >= DAY_S) & self._records.knows_before(latest_s // DAY_S)
+        places, scores = self._places(ids), []
+        for number, seconds in enumerate(self.rule.windows_seconds):
+            _, calls, cost = self._windows[number]
+            record = np.where(known, self._record(places, latest_s, number), -1)
+            usual = rates[0] * seconds, rates[1] * seconds
+            scores.append(burst((calls.of(ids), cost.of(ids)), usual, phi, record, seconds, self.rule))
+        return scores
+
+    def _record(self, places: IntArray, latest_s: int, window: int) -> IntArray:
+        """The largest day before, or from a week of days on the second largest: an old burst hides no new one.
+
+        A scope without a busy day has none: it never came near to `calls_min`.
+        """
+        found, days = self._records.before(places, latest_s // DAY_S, window)
+        return np.where(days >= WEEK, found[:, 1], found[:, 0])
+
+    def _found(self, scope: int, score: BurstScore, i: int, seconds: int, latest_s: int, now_ms: int) -> None:
+        value, rule = self._table.scopes.values[scope], self.rule
+        if (
+            value is None
+            or not fnmatchcase(value, rule.match)
+            or not self._standings.due(rule, value, now_ms)
+        ):
+            return
+        at_ms = (latest_s - latest_s % 10) * 1000
+        since_s = latest_s - latest_s % 10 - seconds + 10
+        finding = Finding(
+            value=float(score.value[i]),
+            threshold=float(score.threshold[i]),
+            at_ms=at_ms,
+            starts_ms=since_s * 1000,
+            excess_nanousd=self._so_far(value, int(score.excess_nanousd[i]), seconds, at_ms),
+            per_hour_nanousd=partial(int, int(score.excess_nanousd[i]) * 3600 // seconds),
+            evidence=partial(
+                self._witness.of_window,
+                rule.axis,
+                value,
+                self._granularity(seconds),
+                since_s,
+                latest_s + 1,
+                rule.driver,
+            ),
+        )
+        self._standings.found(rule, value, finding, now_ms)
+
+    def _granularity(self, seconds: int) -> str:
+        return finest_for(self._table.kind, seconds)
+
+    def _so_far(self, value: str, excess: int, seconds: int, at_ms: int) -> int:
+        """Excess since the burst began: what was told, plus the current rate since then."""
+        standing = self._standings.of(self.rule).get(value)
+        if standing is None:
+            return excess
+        return standing.excess_nanousd + excess * (at_ms - standing.at_ms) // (seconds * 1000)
+
+
+def record_name(rule: BurstRule) -> str:
+    """Under which its records are kept: rules of the same axis, windows and least number share them."""
+    return f"burst-{rule.axis}-{'-'.join(map(str, rule.windows_seconds))}-{rule.calls_min}"
