@@ -1,7 +1,8 @@
 """Rollups on `tokenfuse.rollups`: whole panes with a revision; a warehouse upserts and never adds.
 
-The latest revision per key is the truth. Granularities: `1m`, `1h`, `1d`; `late_1m`, `late_1h`, `late_1d` (what came after such a pane could be
-revised) and `total` (running sums of a scope since its `pane_start`; a scope that was evicted starts a new one).
+The latest revision per key is the truth. Granularities: `1m`, `1h`, `1d`; `late_1m`, `late_1h`, `late_1d` (what came after
+such a pane could be revised; `late_1m` also minutes that began with `publish --history`) and `total` (running sums of a
+scope since its `pane_start`; a scope that was evicted starts a new one).
 """
 
 from __future__ import annotations
