@@ -71,12 +71,14 @@ class Flood:
     def calls(self, axis: str) -> int:
         """Over every scope of an axis."""
         tables = [agent.core.state.tables[axis].scopes for agent in self.agents]
-        return sum(int(scopes.totals[scopes.live(), INDEX["calls"]].sum()) for scopes in tables)
+        return sum(int(scopes.totals.gather(scopes.live())[:, INDEX["calls"]].sum()) for scopes in tables)
 
     def nanousd(self, axis: str) -> int:
         """Over every scope of an axis."""
         tables = [agent.core.state.tables[axis].scopes for agent in self.agents]
-        return sum(int(scopes.totals[scopes.live(), INDEX["cost_nanousd"]].sum()) for scopes in tables)
+        return sum(
+            int(scopes.totals.gather(scopes.live())[:, INDEX["cost_nanousd"]].sum()) for scopes in tables
+        )
 
     def scopes(self, axis: str) -> int:
         """Held of an axis."""

@@ -28,7 +28,7 @@ def test_a_flood_of_users_folds_into_other_in_bounded_memory_and_every_total_is_
     done = subprocess.run(
         [
             sys.executable, "-m", "tests.chaos.flood", "--users", str(USERS), "--scopes-max", "2000",
-            "--partitions", "4", "--limit-mb", "320",
+            "--partitions", "4", "--limit-mb", "240",
         ],
         cwd=ROOT, capture_output=True, text=True, check=False, timeout=240,
     )  # fmt: skip
