@@ -46,7 +46,7 @@ class Cores:
 
     def put(self, timed: list[Timed], *, history: bool = False) -> None:
         values = [msgspec.json.encode(each.event) for each in timed]
-        decoded = self._decoder.decode_many(values, [()] * len(values), [None] * len(values))
+        decoded = [self._decoder.decode(value, (), None) for value in values]
         calls = [call for result in decoded for call in result]
         a, self._position = self._position, self._position + len(calls)
         newest_ms = max(call.time_ms for call in calls)
