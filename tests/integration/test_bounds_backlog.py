@@ -41,7 +41,7 @@ rules:
     pane: 1h
     factor: 3.0
     history_panes: 168
-    history_panes_min: 20
+    history_panes_min: 4
     floor_usd: "0.05"
     severity: ticket
     mode: warn
@@ -49,7 +49,7 @@ rules:
 """
 
 NOW_S = 1_790_000_000 // 3600 * 3600
-HOUR_S, HISTORY_S = 3600, 24 * 3600
+HOUR_S, HISTORY_S = 3600, 6 * 3600
 EVERY_S = 4
 SLICE_S = 900
 TENANTS, FEATURES, MODELS = 12, 5, ("gpt-4o", "gpt-4o-mini")
@@ -98,7 +98,7 @@ class Installation:
 
 
 def worked_off(rules: Path, *, all_at_once: bool, spike: bool) -> list:
-    """A day live, an hour without ingest, then the hour's events in slices of half a second, and two minutes after."""
+    """Six hours live, an hour without ingest, then the hour's events in slices of half a second, and two minutes after."""
     installation = Installation(rules)
     started_s = NOW_S - HISTORY_S - HOUR_S
     for at in range(started_s, NOW_S - HOUR_S, SLICE_S):
