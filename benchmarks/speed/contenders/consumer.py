@@ -20,7 +20,7 @@ from benchmarks.speed.stage import PARTITIONS
 from benchmarks.speed.truth import write_totals
 
 from tokenfuse.contracts.event import decode_event
-from tokenfuse.runtime.ingest.worker import FETCH_RECORDS_MAX
+from tokenfuse.runtime.ingest.source import FETCH_RECORDS_MAX
 
 FETCH_BYTES = 8 << 20
 

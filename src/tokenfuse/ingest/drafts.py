@@ -62,7 +62,7 @@ def letter_of(source: int, record: Record, reason: Reason, path: str, detail: st
 def decode(records: Sequence[Record], decoder: Decoder) -> DecodedMany:
     """Every record's calls, or its fault."""
     return decoder.decode_many(
-        list(map(_value, records)), list(map(_headers, records)), [said_ms(record) for record in records]
+        list(map(_value, records)), list(map(_headers, records)), list(map(_stamp, records))
     )
 
 

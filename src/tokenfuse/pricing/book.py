@@ -68,6 +68,10 @@ class PriceBook:
         """The data that prices come from, e.g. `genai-prices-0.2.3+1`; the last part is the catalogue's version."""
         return f"genai-prices-{version('genai-prices')}+{self._catalogue.version}"
 
+    def load(self) -> None:
+        """Reads the prices now, a second's work, and not with the first call."""
+        self._all()
+
     @property
     def fallback(self) -> UnitPrices:
         """What is counted where no price is known."""

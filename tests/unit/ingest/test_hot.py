@@ -101,8 +101,9 @@ def calls_of(decoded, count: int) -> list:
 @given(st.lists(st.tuples(messages(), headers, stamps), min_size=1, max_size=12))
 def test_many_messages_give_what_each_gives_alone(given_messages) -> None:
     values, heads, record_ms = zip(*given_messages, strict=True)
+    said = [-1 if at_ms is None else at_ms for at_ms in record_ms]
 
-    decoded = DECODER.decode_many(values, heads, record_ms)
+    decoded = DECODER.decode_many(values, heads, said)
 
     assert calls_of(decoded, len(values)) == [DECODER.decode(*message) for message in given_messages]
 
@@ -111,10 +112,11 @@ def test_many_messages_give_what_each_gives_alone(given_messages) -> None:
 @given(st.lists(st.tuples(messages(), headers, stamps), min_size=1, max_size=12), st.data())
 def test_a_part_is_what_its_messages_give(given_messages, data) -> None:
     values, heads, record_ms = zip(*given_messages, strict=True)
+    said = [-1 if at_ms is None else at_ms for at_ms in record_ms]
     last = data.draw(st.integers(0, len(values)))
     first = data.draw(st.integers(0, last))
 
-    part = DECODER.decode_many(values, heads, record_ms).part(first, last)
+    part = DECODER.decode_many(values, heads, said).part(first, last)
 
     assert calls_of(part, last - first) == [
         DECODER.decode(*message) for message in given_messages[first:last]

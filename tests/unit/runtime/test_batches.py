@@ -18,7 +18,7 @@ from tokenfuse.ingest.decode import Decoder
 from tokenfuse.pricing.book import PriceBook
 from tokenfuse.runtime.ingest.batches import SourceRecords
 from tokenfuse.runtime.ingest.errors import CodecMissingError
-from tokenfuse.runtime.ingest.reader import to_record
+from tokenfuse.runtime.ingest.source import record_of
 from tokenfuse.runtime.ingest.unfold import (
     UNFOLDED_BYTES_MAX,
     UnfoldsTooLargeError,
@@ -40,7 +40,7 @@ def read(data: bytes, offset: int = 0, records: type = SourceRecords) -> list:
 
 
 def reason_of(message) -> Reason:
-    record = to_record(message)
+    record = record_of(message)
     return Decoder((), 60, 60, PriceBook()).decode(record.value, record.headers, None).reason
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from itertools import accumulate
+from operator import attrgetter, lt
 from typing import TYPE_CHECKING, Final
 
 from tokenfuse.ingest.slices import homogeneous
@@ -19,6 +22,9 @@ SLICE_BYTES_MAX: Final = 16 * 1024 * 1024
 
 HELD_SLICES_MAX: Final = 2
 """A partition that holds this many full slices is not fetched from until one is out."""
+
+
+_offset, _value = attrgetter("offset"), attrgetter("value")
 
 
 class Holding:
@@ -83,13 +89,15 @@ class Holding:
         Raises:
             OffsetBackwardsError: they overlap what is held already.
         """
-        for record in records:
-            if record.offset < self.next:
-                raise OffsetBackwardsError(
-                    f"source {self.source}: got offset {record.offset}, wanted {self.next} or later: please report it"
-                )
-            self.next = record.offset + 1
-            self._bytes += _size(record)
+        offsets = list(map(_offset, records))
+        before = [self.next - 1, *offsets[:-1]]
+        if not all(map(lt, before, offsets)):
+            offset = next(offset for last, offset in zip(before, offsets, strict=True) if offset <= last)
+            raise OffsetBackwardsError(
+                f"source {self.source}: got offset {offset}, wanted {self.next} or later: please report it"
+            )
+        self.next = offsets[-1] + 1
+        self._bytes += _size(records)
         self._records.extend(records)
 
     def next_slice(self) -> list[Record]:
@@ -109,19 +117,18 @@ class Holding:
     def done(self, records: Sequence[Record]) -> None:
         """These records, the first ones held, are out."""
         del self._records[: len(records)]
-        self._bytes -= sum(map(_size, records))
+        self._bytes = self._bytes - _size(records) if self._records else 0
         self._unfinished_end = None
         self.first = -1
         self.released = False
 
     def _free_slice(self) -> int:
-        size = 0
-        for count, record in enumerate(self._records[: self._records_max]):
-            size += _size(record)
-            if size > SLICE_BYTES_MAX and count:
-                return homogeneous(self._records[:count])
-        return homogeneous(self._records[: self._records_max])
+        records = self._records[: self._records_max]
+        if self._bytes > SLICE_BYTES_MAX:
+            ends = list(accumulate(len(record.value or b"") for record in records))
+            records = records[: max(bisect_right(ends, SLICE_BYTES_MAX), 1)]
+        return homogeneous(records)
 
 
-def _size(record: Record) -> int:
-    return len(record.value or b"")
+def _size(records: Sequence[Record]) -> int:
+    return sum(map(len, filter(None, map(_value, records))))

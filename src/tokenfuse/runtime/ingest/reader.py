@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from tokenfuse.ingest.record import Record
 from tokenfuse.runtime.broker.quirks import end_offsets
 from tokenfuse.runtime.ingest.errors import BrokerSilentError
+from tokenfuse.runtime.ingest.source import record_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
     from aiokafka import AIOKafkaConsumer, TopicPartition
+
+    from tokenfuse.ingest.record import Record
 
 POLL_MS: Final = 500
 FETCH_WAIT_MS_MAX: Final = 10
@@ -21,12 +23,6 @@ FETCH_WAIT_MS_MAX: Final = 10
 SILENCE_SECONDS_MAX: Final = 30.0
 NEARBY_RECORDS: Final = 200
 """Originals closer together than this are read in one go."""
-
-
-def to_record(message: Any) -> Record:
-    """An aiokafka record without Kafka. A header without a value is an empty one."""
-    headers = tuple((name, value or b"") for name, value in message.headers) if message.headers else ()
-    return Record(message.offset, message.timestamp, message.key, message.value, headers)
 
 
 class LogReader:
@@ -65,7 +61,7 @@ class LogReader:
         deadline = time.monotonic() + SILENCE_SECONDS_MAX
         while await self._consumer.position(tp) < end:
             fetched = await self._consumer.getmany(tp, timeout_ms=POLL_MS)
-            records = [to_record(m) for m in fetched.get(tp, ()) if m.offset < end]
+            records = [record_of(m) for m in fetched.get(tp, ()) if m.offset < end]
             if records:
                 yield records
                 deadline = time.monotonic() + SILENCE_SECONDS_MAX

@@ -23,6 +23,7 @@ class Recipe:
 
     def __init__(self, settings: Settings) -> None:
         book = PriceBook()
+        book.load()  # before partitions are held, not while the first slice waits
         self._settings, self._price_version = settings, book.version
         self._aggregator = Aggregator(settings.further_axes, settings.deltas_partitions)
         self._decoder = Decoder(

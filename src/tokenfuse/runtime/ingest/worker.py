@@ -22,10 +22,11 @@ from tokenfuse.runtime.ingest.backlog import Backlog
 from tokenfuse.runtime.ingest.errors import LostRecordsError, PartitionCountError
 from tokenfuse.runtime.ingest.fence import Fence, FenceStore, OffsetFence, TopicFence
 from tokenfuse.runtime.ingest.outbox import Outbox, observe
-from tokenfuse.runtime.ingest.reader import FETCH_WAIT_MS_MAX, LogReader, to_record
+from tokenfuse.runtime.ingest.reader import FETCH_WAIT_MS_MAX, LogReader
 from tokenfuse.runtime.ingest.recipe import Recipe
 from tokenfuse.runtime.ingest.recovery import Recovery
 from tokenfuse.runtime.ingest.refusals import Refusals
+from tokenfuse.runtime.ingest.source import read_records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -42,7 +43,6 @@ log = structlog.get_logger(__name__)
 
 GROUP: Final = "tokenfuse.ingest"
 TICK_SECONDS: Final = 1.0
-FETCH_RECORDS_MAX: Final = 20_000
 RANGE_RETRY_SECONDS: Final = 0.1
 STOP_SECONDS: Final = 5.0
 RECOVERY_MS_MAX: Final = 30 * 60_000
@@ -80,6 +80,7 @@ async def run_ingest(settings: Settings, stop: asyncio.Event, ready: Callable[[b
         worker = Worker(settings, consumer, reader, fences, Outbox(producer, settings), ready)
         consumer.subscribe([settings.topic(topics.EVENTS)], listener=worker.listener)
         await _started(stack, consumer)
+        read_records(consumer)
         await worker.run(stop)
 
 
@@ -174,22 +175,20 @@ class Worker:
 
     # Records come in.
 
-    async def _fetch(self, stopping: asyncio.Task[Any]) -> Mapping[TopicPartition, list[Any]]:
+    async def _fetch(self, stopping: asyncio.Task[Any]) -> Mapping[TopicPartition, list[Record]]:
         """What the source has, in the time until the next slice is due; nothing where every holding is full."""
         wait_seconds = max(self._cut_at + self._settings.slice_ms / 1000 - time.monotonic(), 0.001)
         room = [self._tp(source) for source, holding in self._holdings.items() if holding.has_room]
         if self._holdings and not room:
             return {}
-        fetch = asyncio.ensure_future(
-            self._consumer.getmany(*room, timeout_ms=int(wait_seconds * 1000), max_records=FETCH_RECORDS_MAX)
-        )
+        fetch = asyncio.ensure_future(self._consumer.getmany(*room, timeout_ms=int(wait_seconds * 1000)))
         await asyncio.wait({fetch, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not fetch.done():
             fetch.cancel()
             return {}
         return await self._fetched(fetch)
 
-    async def _fetched(self, fetch: asyncio.Future[Any]) -> Mapping[TopicPartition, list[Any]]:
+    async def _fetched(self, fetch: asyncio.Future[Any]) -> Mapping[TopicPartition, list[Record]]:
         try:
             return fetch.result()  # type: ignore[no-any-return]
         except NoOffsetForPartitionError:
@@ -203,7 +202,7 @@ class Worker:
             await asyncio.sleep(RANGE_RETRY_SECONDS)
             return {}
 
-    def _absorb(self, fetched: Mapping[TopicPartition, list[Any]], epoch: int) -> None:
+    def _absorb(self, fetched: Mapping[TopicPartition, list[Record]], epoch: int) -> None:
         if epoch != self._epoch:
             self._seek_to_held()
             return
@@ -214,7 +213,7 @@ class Worker:
             if holding.skipped(messages[0].offset):
                 self._consumer.seek(tp, holding.next)
                 continue
-            holding.take([to_record(message) for message in messages])
+            holding.take(messages)
 
     def _seek_to_held(self) -> None:
         assigned = self._consumer.assignment()
