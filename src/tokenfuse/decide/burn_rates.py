@@ -20,6 +20,9 @@ from tokenfuse.windows.granularity import PANE_SECONDS_OF, finest_for
 from tokenfuse.windows.pane import Ids
 from tokenfuse.windows.rolling import RollingSum
 
+PERIOD_MAX_S: Final = {"day": 2 * 86_400, "month": 33 * 86_400}
+"""More than any period lasts, whatever a time zone does with its clocks."""
+
 FORECAST_MAX_S: Final = 400 * 86_400
 """A budget that lasts longer than a year from now is not said to end."""
 
@@ -51,7 +54,9 @@ class BurnRateJudge:
     def judge(self, ids: Ids, latest_s: int, now_ms: int) -> None:
         """Judge some scopes: those touched, and those that stand."""
         standing = self._standings.ids_of(self.rule, self._table.scopes, latest_s * 1000)
-        ids = np.union1d(ids[self._limits.of(self._table.scopes, ids) != NO_LIMIT], standing).astype(np.int32)
+        ids = self._fast(ids)
+        if len(standing):
+            ids = np.union1d(ids, standing).astype(np.int32)
         if not len(ids):
             return
         score = self._score(ids, latest_s)
@@ -62,6 +67,14 @@ class BurnRateJudge:
             if value is not None:
                 at_ms = latest_s * 1000
                 self._standings.cleared(self.rule, value, at_ms, float(score.value[i]), self.rule.factor)
+
+    def _fast(self, ids: Ids) -> Ids:
+        """Scopes with a budget that may fire: usually few. The plan is at least that of the longest period."""
+        budgets = self._limits.of(self._table.scopes, ids)
+        least = self.rule.factor * np.maximum(budgets, 1) / PERIOD_MAX_S[self.rule.window]
+        fast = self._long[0].of(ids) > least * self.rule.long_seconds
+        fast &= self._short[0].of(ids) > least * self.rule.short_seconds
+        return np.unique(ids[fast & (budgets != NO_LIMIT)])
 
     def _score(self, ids: Ids, latest_s: int) -> BurnScore:
         rule = self.rule

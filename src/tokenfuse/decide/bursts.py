@@ -66,18 +66,30 @@ class BurstJudge:
         """Judge some scopes: those touched, and those that stand."""
         standing = self._standings.ids_of(self.rule, self._table.scopes, latest_s * 1000)
         ids = ids[self._windows[-1][1].of(ids) >= self.rule.calls_min]
-        fired = self._judge(np.union1d(self._candidates(ids), standing).astype(np.int32), latest_s, now_ms)
-        self._clear(np.setdiff1d(standing, fired), latest_s)
-        self._learn(np.setdiff1d(ids, fired), latest_s)
+        both = np.union1d(ids, standing).astype(np.int32) if len(standing) else ids
+        fired = self._judge(self._candidates(both, latest_s), latest_s, now_ms)
+        if len(standing):
+            self._clear(np.setdiff1d(standing, fired), latest_s)
+        self._learn(np.setdiff1d(ids, fired) if len(fired) else ids, latest_s)
 
-    def _candidates(self, ids: Ids) -> Ids:
-        """Scopes with `factor` times the calls of their last hour: usually few, and only these are looked at closely."""
-        hour = self._calls.of(ids)
-        some: Ids = ids[np.zeros(len(ids), np.bool_)]
-        for seconds, (_, calls, _) in zip(self.rule.windows_seconds, self._windows, strict=True):
-            usual = hour * seconds // (HOUR_PANES * 60)
-            some = np.union1d(some, ids[calls.of(ids) > self.rule.factor * usual])
-        return some
+    def _candidates(self, ids: Ids, latest_s: int) -> Ids:
+        """Scopes that may fire, but for what takes long to know: usually few, and no others are looked at closely.
+
+        They are a day old, have `factor` times the calls of their last hour, and cost enough more than it.
+        """
+        if not self._records.knows_before(latest_s // DAY_S):
+            return ids[:0]
+        ids = ids[latest_s - self._table.scopes.first_s[ids] >= DAY_S]
+        if not len(ids):
+            return ids
+        rule, fires = self.rule, np.zeros(len(ids), np.bool_)
+        hour, hour_cost = self._calls.of(ids), self._cost.of(ids) / (HOUR_PANES * 60)
+        for seconds, (_, calls, cost) in zip(rule.windows_seconds, self._windows, strict=True):
+            seen = calls.of(ids)
+            many = (seen >= rule.calls_min) & (seen > rule.factor * (hour * seconds // (HOUR_PANES * 60)))
+            excess = (cost.of(ids) - hour_cost * seconds).astype(np.int64)
+            fires |= many & (excess * 3600 >= rule.floor_nanousd_per_hour * seconds)
+        return np.unique(ids[fires])
 
     def _judge(self, ids: Ids, latest_s: int, now_ms: int) -> Ids:
         """Those that fire."""

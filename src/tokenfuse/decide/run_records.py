@@ -29,14 +29,22 @@ class RunLearner:
         self._features: dict[str, str] = {}
         self._calls = self._table.rolling("1m", CONTEXT_S, INDEX["calls"])
         self._input = self._table.rolling("1m", CONTEXT_S, INDEX["input_tokens"])
+        self._looked_at: tuple[Ids, dict[str, IntArray]] | None = None
 
     def advance(self, latest_s: int) -> None:
         """Move the window of the context so that it ends with the pane of latest_s."""
+        self._looked_at = None
         for rolling in (self._calls, self._input):
             rolling.advance(latest_s - latest_s % 60)
 
     def values(self, ids: Ids) -> dict[str, IntArray]:
-        """What some runs have done so far, by measure."""
+        """What some runs have done so far, by measure; made once a moment for the array that all rules are given."""
+        if self._looked_at is None or self._looked_at[0] is not ids:
+            self._looked_at = ids, self.values_of(ids)
+        return self._looked_at[1]
+
+    def values_of(self, ids: Ids) -> dict[str, IntArray]:
+        """The same for any other runs."""
         scopes = self._table.scopes
         lived = scopes.last_s[ids] - scopes.first_s[ids]
         recent = np.stack([self._calls.of(ids), self._input.of(ids)], axis=1)

@@ -35,6 +35,13 @@ class RunJudge:
         self._standings = court.standings
         self._learner: RunLearner = court.runs
         self._peers: tuple[int, int] = (-1, 0)
+        nothing = np.zeros(1, np.int64)
+        # That of a run of a feature without a record.
+        self._least = (
+            rule.at_least
+            if rule.times_record is not None
+            else float(thresholds(rule, nothing, nothing, 0)[0])
+        )
 
     def advance(self, latest_s: int) -> None:
         """Move the window of the context."""
@@ -44,10 +51,12 @@ class RunJudge:
         """Judge some runs: those touched, and those that stand."""
         scopes = self._table.scopes
         standing = self._standings.ids_of(self.rule, scopes, latest_s * 1000)
-        ids = np.union1d(ids, standing).astype(np.int32)
+        ids = self._high(ids)
+        if len(standing):
+            ids = np.union1d(ids, standing).astype(np.int32)
         if not len(ids):
             return
-        value = self._learner.values(ids)[self.rule.measure]
+        value = self._learner.values_of(ids)[self.rule.measure]
         threshold = self._thresholds(ids, latest_s)
         cost = scopes.totals.column(ids, COST)
         fires = over(value, threshold, cost, self.rule) & (latest_s - scopes.last_s[ids] < IDLE_S)
@@ -57,6 +66,15 @@ class RunJudge:
             if (name := scopes.values[ids[i]]) is not None:
                 limit = float(np.minimum(threshold[i], 2**53))
                 self._standings.cleared(self.rule, name, latest_s * 1000, float(value[i]), limit)
+
+    def _high(self, ids: Ids) -> Ids:
+        """Runs that are above the least threshold that any has: few are."""
+        if not len(ids):
+            return ids
+        some = ids[self._learner.values(ids)[self.rule.measure] > self._least]
+        if not len(some):
+            return some
+        return np.unique(some[self._table.scopes.totals.column(some, COST) >= self.rule.floor_nanousd])
 
     def _thresholds(self, ids: Ids, latest_s: int) -> FloatArray:
         rule, day, records = self.rule, latest_s // DAY_S, self._learner.records
@@ -121,7 +139,9 @@ class RunsJudge:
         """Judge some scopes: those touched, and those that stand."""
         scopes, rule = self._table.scopes, self.rule
         standing = self._standings.ids_of(rule, scopes, latest_s * 1000)
-        ids = np.union1d(ids, standing).astype(np.int32)
+        ids = self._costly(ids)
+        if len(standing):
+            ids = np.union1d(ids, standing).astype(np.int32)
         if not len(ids):
             return
         value = sum((rolling.of(ids) for rolling in self._sums), np.zeros(len(ids), np.int64))
@@ -133,6 +153,10 @@ class RunsJudge:
         for i in np.flatnonzero(~fires & np.isin(ids, standing)).tolist():
             if (name := scopes.values[ids[i]]) is not None:
                 self._standings.cleared(rule, name, latest_s * 1000, float(value[i]), float(threshold[i]))
+
+    def _costly(self, ids: Ids) -> Ids:
+        """Scopes over the floor: few are."""
+        return np.unique(ids[self._cost.of(ids) >= self.rule.floor_nanousd])
 
     def _found(self, scope: int, value: int, threshold: float, cost: int, latest_s: int, now_ms: int) -> None:
         name, rule = self._table.scopes.values[scope], self.rule
