@@ -100,7 +100,7 @@ class Deltas:
     blocks: list[bytes] = field(default_factory=list)
     repeated: int = 0
     seen: dict[tuple[int, int], int] = field(default_factory=dict)
-    ticks: list[Tick] = field(default_factory=list)
+    ticks: list[tuple[int, Tick]] = field(default_factory=list)
 
     @classmethod
     def of(cls, found: dict[int, list[Any]]) -> Deltas:
@@ -110,7 +110,7 @@ class Deltas:
             for message in batch:
                 block = decode_block(message.value)
                 if isinstance(block, Tick):
-                    deltas.ticks.append(block)
+                    deltas.ticks.append((owner, block))
                     continue
                 assert isinstance(block, DeltaBlock)
                 deltas._take(owner, block, message.value, copies)

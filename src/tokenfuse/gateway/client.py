@@ -67,7 +67,7 @@ class Gateway:
         security: aiokafka's own arguments: `security_protocol`, `sasl_mechanism`, `ssl_context`, ...
         fail: what a stale view means where no switch matches: `open` lets calls through, `closed` refuses them.
         fail_closed_scopes: with `open`, scopes whose calls are refused all the same, e.g. `[{"tenant": "trial"}]`.
-        stale_after_seconds: without a sign of life from the decider, which gives one every 5 s.
+        stale_after_seconds: without a sign of life from the decider: every 5 s, every 10 s where no event comes.
         throttle_calls_per_minute: what action `throttle` lets through, per switch and gateway process.
     """
 

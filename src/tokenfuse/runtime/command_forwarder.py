@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tokenfuse.runtime.settings import Settings
 
 GROUP: Final = "tokenfuse.command-forwarder"
-POLL_MS: Final = 200
+POLL_MS: Final = 500
 RETRY_SECONDS: Final = 2.0
 
 log = structlog.get_logger(__name__)
@@ -49,6 +49,7 @@ class CommandForwarder:
             group_id=self._settings.topic(GROUP),
             # A new group forwards what was said before it existed; the decider drops ids it knows.
             auto_offset_reset="earliest",
+            fetch_max_wait_ms=kafka.CALM_FETCH_WAIT_MS,
         )
         # Not idempotent: the embedded broker knows no producer ids, and a doubled command is dropped by its id.
         producer = kafka.producer(self._settings, enable_idempotence=False)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 SESSION_TIMEOUT_MS: Final = 10_000
 HEARTBEAT_INTERVAL_MS: Final = 3_000
+CALM_FETCH_WAIT_MS: Final = 500
+"""For consumers that follow a topic and ask nothing else: the broker answers earlier when a record comes. Whatever
+else is asked on the connection waits for so long, which is too long for those that look things up."""
 
 Client = TypeVar("Client", AIOKafkaConsumer, AIOKafkaProducer)
 

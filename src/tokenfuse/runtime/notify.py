@@ -29,7 +29,7 @@ from tokenfuse.notify.retry import RetryPolicy
 from tokenfuse.notify.slack import SlackNotifier
 from tokenfuse.notify.terminal import WIDTH_MAX, TerminalNotifier
 from tokenfuse.runtime.broker import probe_traits
-from tokenfuse.runtime.kafka import bootstrap_servers, consumer, security
+from tokenfuse.runtime.kafka import CALM_FETCH_WAIT_MS, bootstrap_servers, consumer, security
 from tokenfuse.runtime.metrics import (
     NOTIFICATIONS_FAILED_TOTAL,
     NOTIFICATIONS_PENDING,
@@ -217,6 +217,7 @@ class Outlet(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
             group_instance_id=f"{self._settings.instance_id}-{name}" if traits.static_membership else None,
             session_timeout_ms=traits.session_timeout_ms,
             heartbeat_interval_ms=traits.session_timeout_ms // 3,
+            fetch_max_wait_ms=CALM_FETCH_WAIT_MS,
             auto_offset_reset="earliest",  # of no effect: every lane seeks
         )
         client.subscribe([self._settings.topic(ALERTS)], listener=self)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tokenfuse.ingest.slices import SliceResult
     from tokenfuse.runtime.settings import Settings
 
+ENDS_PARTITION: Final = 0
+"""The deltas partition in which recovery looks for the end of each source partition."""
 
 LETTER_BYTES_MAX: Final = BLOCK_BYTES_MAX - 256 * 1024
 """Of a dead letter with its key and headers: the rest is for ours and for Kafka's own."""
@@ -72,7 +74,11 @@ class Outbox:
         return acks
 
     async def send_ticks(self, positions: Mapping[int, int], now_ms: int) -> None:
-        """One tick of each source partition to every deltas partition, after its own blocks."""
+        """The time to every deltas partition, by one source partition; where recovery looks, by each of them.
+
+        Readers of the log take from a tick what time it is, which is the same for all that this worker holds.
+        """
+        speaker = min(positions)
         acks = [
             await self._producer.send(
                 self._deltas,
@@ -81,7 +87,7 @@ class Outbox:
                 partition=owner,
             )
             for source, position in positions.items()
-            for owner in range(self._partitions)
+            for owner in (range(self._partitions) if source == speaker else (ENDS_PARTITION,))
         ]
         await asyncio.gather(*acks)
 

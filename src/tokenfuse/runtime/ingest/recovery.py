@@ -22,6 +22,7 @@ from tokenfuse.runtime.ingest.errors import (
 )
 from tokenfuse.runtime.ingest.fence import Fence
 from tokenfuse.runtime.ingest.holding import Holding
+from tokenfuse.runtime.ingest.outbox import ENDS_PARTITION
 
 if TYPE_CHECKING:
     from tokenfuse.ingest.slices import SliceCutter
@@ -92,7 +93,7 @@ class Recovery:
 
     async def _last_cut(self, source: int) -> int | None:
         """Source offset up to which `tokenfuse.deltas` goes, by its newest block or tick of this source."""
-        tp = TopicPartition(self._deltas, 0)
+        tp = TopicPartition(self._deltas, ENDS_PARTITION)
         beginning, end = await self._reader.beginning(tp), await self._reader.end(tp)
         for stretch in DELTAS_LOOKED_BACK:
             ends = [

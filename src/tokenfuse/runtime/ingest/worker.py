@@ -27,6 +27,7 @@ from tokenfuse.runtime.ingest.recipe import Recipe
 from tokenfuse.runtime.ingest.recovery import Recovery
 from tokenfuse.runtime.ingest.refusals import Refusals
 from tokenfuse.runtime.ingest.source import read_records
+from tokenfuse.runtime.ingest.tick_pace import TickPace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -42,7 +43,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 GROUP: Final = "tokenfuse.ingest"
-TICK_SECONDS: Final = 1.0
+TURN_SECONDS: Final = 1.0
+"""So often are idle partitions released and the lag noted."""
 RANGE_RETRY_SECONDS: Final = 0.1
 STOP_SECONDS: Final = 5.0
 RECOVERY_MS_MAX: Final = 30 * 60_000
@@ -112,7 +114,8 @@ class Worker:
         self._holdings: dict[int, Holding] = {}
         self._claims: dict[int, Fence | None] | None = None
         self._failure: BaseException | None = None
-        self._cut_at = self._tick_at = time.monotonic()
+        self._cut_at = self._turn_at = time.monotonic()
+        self._pace = TickPace(time.monotonic())
         self.listener = _Listener(self)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -257,6 +260,7 @@ class Worker:
         if not await self._commit(fences):
             return
         await self._outbox.send_slices(slices)
+        self._pace.slice_sent(time.monotonic())
         for source, (records, result) in slices.items():
             self._holdings[source].cutter.advance(result)
             self._holdings[source].done(records)
@@ -264,12 +268,13 @@ class Worker:
             self._refusals.note(result.letters, len(records), time.monotonic())
 
     async def _tick_when_due(self) -> None:
-        if time.monotonic() < self._tick_at + TICK_SECONDS or not self._holdings:
+        now = time.monotonic()
+        if now < self._turn_at + TURN_SECONDS or not self._holdings:
             return
-        self._tick_at = time.monotonic()
+        self._turn_at = now
         self._backlog.note(self._stands(), time.time_ns() // 1_000_000)
         await self._release(holding for holding in self._holdings.values() if holding.empty)
-        if self._holdings and self._fences.leased():
+        if self._holdings and self._fences.leased() and self._pace.due(now):
             positions = {source: holding.cutter.position for source, holding in self._holdings.items()}
             await self._outbox.send_ticks(positions, time.time_ns() // 1_000_000)
 
@@ -330,6 +335,7 @@ def _source_consumer(settings: Settings, traits: BrokerTraits) -> AIOKafkaConsum
         session_timeout_ms=traits.session_timeout_ms,
         heartbeat_interval_ms=traits.session_timeout_ms // 3,
         isolation_level=_isolation(traits),
+        fetch_max_wait_ms=kafka.CALM_FETCH_WAIT_MS,
         max_poll_interval_ms=RECOVERY_MS_MAX,
         **static,
     )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-POLL_SECONDS: Final = 0.1
+POLL_SECONDS: Final = 0.25
 TIMEOUT_SECONDS: Final = 60.0
 """A broker may stall this long; after that a restart is the better bet."""
 
