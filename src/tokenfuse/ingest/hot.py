@@ -36,8 +36,8 @@ from tokenfuse.pricing.columns import Tokens, cost_columns
 
 Headers = Sequence[tuple[str, bytes]]
 
-CHUNK: Final = 512
-"""Messages decoded at a time: fastest from 256 to 1,024 here."""
+CHUNK: Final = 256
+"""Messages decoded at a time: 128 and 256 were fastest, 1,024 a third slower, with two cores that others use too."""
 
 _COUNTS: Final = (
     "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "context_tokens",
