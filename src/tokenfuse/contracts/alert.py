@@ -9,7 +9,9 @@ from msgspec import Struct
 
 AlertState = Literal["pending", "firing", "resolved"]
 Severity = Literal["page", "ticket", "info"]
-Kind = Literal["cap", "burn_rate", "burst", "spike", "drift", "agent", "price", "absence", "novelty"]
+Kind = Literal[
+    "cap", "burn_rate", "burst", "spike", "drift", "agent", "price", "prompt_budget", "absence", "novelty",
+]  # fmt: skip
 Driver = Literal[
     "volume", "prompt", "output", "cache", "retry", "tier", "price", "loop", "context", "tools", "reasoning",
     "latency", "cost",

@@ -16,6 +16,8 @@ from tokenfuse.contracts.rulekinds.burn_rate import BurnRateRule
 from tokenfuse.contracts.rulekinds.burst import BurstRule
 from tokenfuse.contracts.rulekinds.cap import ROLLING, CapRule
 from tokenfuse.contracts.rulekinds.drift import DriftRule, DriftSignal
+from tokenfuse.contracts.rulekinds.price import PriceMeasure, PriceRule
+from tokenfuse.contracts.rulekinds.prompt_budget import PromptBudgetRule
 from tokenfuse.contracts.rulekinds.spike import SpikeRule
 from tokenfuse.contracts.rulekinds.volume import VolumeRule
 
@@ -30,6 +32,9 @@ __all__ = [
     "DriftRule",
     "DriftSignal",
     "Maturity",
+    "PriceMeasure",
+    "PriceRule",
+    "PromptBudgetRule",
     "Response",
     "Rule",
     "RuleMode",
@@ -40,7 +45,17 @@ __all__ = [
     "encode_ruleset",
 ]
 
-AnyRule = CapRule | SpikeRule | DriftRule | BurnRateRule | VolumeRule | AgentRule | BurstRule
+AnyRule = (
+    CapRule
+    | SpikeRule
+    | DriftRule
+    | BurnRateRule
+    | VolumeRule
+    | AgentRule
+    | BurstRule
+    | PriceRule
+    | PromptBudgetRule
+)
 
 
 class RuleSet(Struct, frozen=True, kw_only=True):

@@ -18,6 +18,8 @@ from tokenfuse.contracts.ruleset import (
     BurstRule,
     CapRule,
     DriftRule,
+    PriceRule,
+    PromptBudgetRule,
     Rule,
     RuleSet,
     SpikeRule,
@@ -31,6 +33,8 @@ from tokenfuse.decide.drift_panel import DriftPanel
 from tokenfuse.decide.evidence import Witness
 from tokenfuse.decide.judge import ClosedJudge, Court, Foreseeing, MakeClosed, MakeOpen, OpenJudge
 from tokenfuse.decide.members import has_axis
+from tokenfuse.decide.prices import PriceJudge
+from tokenfuse.decide.prompt_budgets import PromptBudgetJudge
 from tokenfuse.decide.records import RecordShelf
 from tokenfuse.decide.run_records import RunLearner
 from tokenfuse.decide.runs import agent_judge
@@ -57,7 +61,10 @@ OPEN_JUDGES: Final[dict[type[Rule], MakeOpen]] = {
     AgentRule: agent_judge,
     BurstRule: BurstJudge,
 }
-CLOSED_JUDGES: Final[dict[type[Rule], MakeClosed]] = {}
+CLOSED_JUDGES: Final[dict[type[Rule], MakeClosed]] = {
+    PriceRule: PriceJudge,
+    PromptBudgetRule: PromptBudgetJudge,
+}
 
 
 class Panel:

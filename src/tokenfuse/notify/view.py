@@ -31,7 +31,8 @@ _WHAT_KIND: Final = {
     "burn_rate": "Budget is burning too fast",
     "burst": "Runaway spend",
     "spike": "Spend spike",
-    "price": "Price off the book",
+    "price": "Price off the book or unknown",
+    "prompt_budget": "Prompts over budget",
     "absence": "Cost events stopped",
     "novelty": "New spender",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.unit.decide.decider_log import PARTITIONS, USD, Story, cap, drift, killer, part, spike
 
+from tokenfuse.contracts.ruleset import PriceRule
 from tokenfuse.contracts.scope import fingerprint
 from tokenfuse.contracts.signal import DriverPart
 from tokenfuse.decide.decider import DeciderCore
@@ -335,3 +336,17 @@ def test_a_restart_at_any_point_of_an_incident_changes_no_byte() -> None:
         core = DeciderCore.restore(core.snapshot(), PARTITIONS)
 
         assert [core.apply(*entry) for entry in story.log[cut:]] == story.said[cut:]
+
+
+def test_a_price_that_is_wrong_is_explained_by_no_spike_and_explains_none() -> None:
+    """Its excess may be 0, so that every list of contributors would name it."""
+    prices = PriceRule(
+        id="prices", kind="price", driver="price", maturity="stable", axis="model", severity="page", mode="warn",
+        measure="unpriced_calls", share_max=0.05, window_seconds=3600, calls_min=20, floor_nanousd=0,
+    )  # fmt: skip
+    story = Story([TENANTS, prices])
+    story.verdict("tenants", ACME, usd=5.0, contributors=(part("model", "gpt", 5.0),))
+    story.verdict("prices", "model=gpt", usd=0.0, driver="price", contributors=(part("tenant", "acme", 5.0),))
+    story.wait(10)
+
+    assert [alert.inhibited_by for alert in story.standing().values()] == [None, None]

@@ -7,7 +7,7 @@ import doctest
 import pytest
 from tests.unit.decide.decider_log import START_MS, USD, Story, cap, killer, part, spike
 
-from tokenfuse.contracts.ruleset import DriftRule, Response
+from tokenfuse.contracts.ruleset import DriftRule, PriceRule, PromptBudgetRule, Response
 from tokenfuse.contracts.signal import DriverPart
 from tokenfuse.decide.decider import messages
 
@@ -18,6 +18,19 @@ def drift(signal: str, axis: str = "feature") -> DriftRule:
         signal=signal, windows_seconds=(3600,), z_min=5, effect_min=0.2, baseline_hours=168, baseline_hours_min=24,
         calls_min=20, floor_nanousd_per_day=USD, evaluation_interval_seconds=300,
     )  # fmt: skip
+
+
+def price(measure: str) -> PriceRule:
+    return PriceRule(
+        id="price", kind="price", driver="price", maturity="stable", axis="model", severity="ticket", mode="warn",
+        measure=measure, share_max=0.02, window_seconds=3600, calls_min=5, floor_nanousd=USD,
+    )  # fmt: skip
+
+
+PROMPTS = PromptBudgetRule(
+    id="prompts", kind="prompt_budget", driver="prompt", maturity="stable", axis="feature", severity="ticket",
+    mode="warn", limit=32_000, window_seconds=3600, calls_min=20, floor_nanousd=USD,
+)  # fmt: skip
 
 
 def sentence(rule, scope: str, **fields: object) -> str:
@@ -68,6 +81,24 @@ PROMPT = (DriverPart("prompt", 8_200_000_000), DriverPart("volume", 800_000_000)
             "All traffic costs more than 1,000 times its usual hour (limit 3 times) since 15:59 UTC; $7.00 above "
             "normal so far; driver: dearer models; this rule stops nothing.",
             id="a spike from nothing, everywhere",
+        ),
+        pytest.param(
+            price("off_book"), "model=gpt", {"value": -0.2, "threshold": 0.02, "driver": "price", "usd": 0.0},
+            "Model gpt is billed 20 % below the price book (limit 2 %) since 15:59 UTC; driver: price; this rule stops "
+            "nothing.",
+            id="a price below the book",
+        ),
+        pytest.param(
+            price("unpriced_calls"), "model=gpt", {"value": 1.0, "threshold": 0.05, "driver": "price", "usd": 0.0},
+            "Model gpt has no known price for 100 % of its calls (limit 5 %) since 15:59 UTC; driver: price; this rule "
+            "stops nothing.",
+            id="a model without a price",
+        ),
+        pytest.param(
+            PROMPTS, "feature=chat", {"value": 36_000.0, "threshold": 32_000.0, "driver": "prompt", "usd": 10.8},
+            "Feature chat sends 36,000 tokens of input a call (limit 32,000 tokens) since 15:59 UTC; $10.80 above normal "
+            "so far; driver: longer prompts; this rule stops nothing.",
+            id="a prompt budget",
         ),
         pytest.param(
             drift("prompt"), "feature=chat", {"value": 3120.4, "threshold": 1365.0, "driver": "prompt", "usd": 12.4},

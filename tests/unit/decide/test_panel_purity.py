@@ -16,6 +16,8 @@ from tokenfuse.contracts.ruleset import (
     BurstRule,
     CapRule,
     DriftRule,
+    PriceRule,
+    PromptBudgetRule,
     RuleSet,
     SpikeRule,
     encode_ruleset,
@@ -46,6 +48,10 @@ FAST = (
     BurstRule(id="burst", kind="burst", axis="tenant", windows_seconds=(20, 300), factor=1.1, surprise_min=0.1,
               times_record=1.0, calls_min=2, floor_nanousd_per_hour=0, **COMMON),
     AgentRule(id="runs", kind="agent", axis="user", measure="tokens", limit=2000, window_seconds=3600, **COMMON),
+    PriceRule(id="price", kind="price", axis="tenant", measure="unpriced_calls", share_max=0.1, window_seconds=3600,
+              calls_min=1, floor_nanousd=0, **COMMON),
+    PromptBudgetRule(id="prompts", kind="prompt_budget", axis="feature", limit=2000, window_seconds=86_400, calls_min=1,
+                     floor_nanousd=0, **COMMON),
 )  # fmt: skip
 RULESETS = (
     RuleSet(

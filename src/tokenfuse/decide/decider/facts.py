@@ -7,13 +7,22 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from tokenfuse.contracts.alert import Driver, Kind, Severity
-from tokenfuse.contracts.ruleset import AgentRule, AnyRule, CapRule, DriftRule, Response, RuleMode, SpikeRule
+from tokenfuse.contracts.ruleset import (
+    AgentRule,
+    AnyRule,
+    CapRule,
+    DriftRule,
+    PriceRule,
+    Response,
+    RuleMode,
+    SpikeRule,
+)
 
 Unit = Literal["usd", "tokens", "share", "ratio", "count", "seconds"]
 
 KIND_UNITS: Final[dict[Kind, Unit]] = {
     "cap": "usd", "burst": "ratio", "spike": "ratio", "burn_rate": "ratio", "drift": "ratio",
-    "agent": "count", "price": "share", "absence": "seconds", "novelty": "count",
+    "agent": "count", "price": "share", "prompt_budget": "tokens", "absence": "seconds", "novelty": "count",
 }  # fmt: skip
 
 
@@ -46,12 +55,19 @@ def facts_of(rule: AnyRule) -> Facts:
     window = rule.window if isinstance(rule, CapRule) else rule.pane if isinstance(rule, SpikeRule) else ""
     return Facts(
         rule=rule.id, kind=rule.kind, driver=rule.driver, severity=rule.severity, mode=rule.mode,
-        unit=_unit(rule), window=window, measure=rule.measure if isinstance(rule, AgentRule) else "", warns_early=isinstance(rule, CapRule) and rule.resolution == "warn",
+        unit=_unit(rule), window=window, measure=rule.measure if isinstance(rule, AgentRule | PriceRule) else "", warns_early=isinstance(rule, CapRule) and rule.resolution == "warn",
         # Budget thresholds of one window are rungs; an hourly and a daily spike say the same thing twice.
-        ladder=f"cap {window}" if rule.kind == "cap" else rule.kind,
+        ladder=_ladder(rule, window),
         for_ms=rule.for_seconds * 1000, keep_firing_ms=rule.keep_firing_for_seconds * 1000,
         response=rule.response, runbook=rule.runbook,
     )  # fmt: skip
+
+
+def _ladder(rule: AnyRule, window: str) -> str:
+    """A price that is wrong and one that is unknown are two stories."""
+    if isinstance(rule, PriceRule):
+        return f"price {rule.measure}"
+    return f"cap {window}" if rule.kind == "cap" else rule.kind
 
 
 def _unit(rule: AnyRule) -> Unit:

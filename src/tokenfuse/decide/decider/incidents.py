@@ -8,6 +8,7 @@ Why it is done this way:
 - What stops traffic is told. An alert whose switch is enforced is explained only by another such alert, or by one on
   the scope that owns it (the user of a run, the tenant of a user): 400 blocked users are still one page.
 - A prompt that grew and a cache that collapsed are two causes with two remedies, whatever scopes they share.
+- A price that is wrong or unknown makes the other figures wrong too: nothing but the same finding explains it.
 - Rungs of one ladder (budget at 50, 80, 100 %) are one story however far apart: the higher rung tells it.
 - Who was told first stays told: between equals, an alert that people have seen keeps the incident.
 
@@ -103,6 +104,8 @@ def _hides_a_switch(a: AlertRecord, b: AlertRecord) -> bool:
 
 
 def _differ_in_cause(a: AlertRecord, b: AlertRecord) -> bool:
+    if "price" in (a.facts.kind, b.facts.kind):
+        return a.facts.ladder != b.facts.ladder
     return a.facts.kind == b.facts.kind == "drift" and a.evidence.driver != b.evidence.driver
 
 

@@ -128,6 +128,10 @@ def _fact(alert: AlertRecord) -> str:
         text = f"{name} burns its budget at {value} the planned rate (limit {threshold}){_exhausted(alert)}"
     elif facts.kind == "agent":
         text = f"{name} {RUNS.get(facts.measure, 'has')} {value}{RUNS_MORE.get(facts.measure, '')} (limit {threshold})"
+    elif facts.kind == "price":
+        text = f"{name} {_price(facts.measure, evidence.value, threshold)}"
+    elif facts.kind == "prompt_budget":
+        text = f"{name} sends {value} of input a call (limit {threshold})"
     elif facts.kind == "absence":
         text = f"{name} has sent nothing for {value}"
     elif facts.kind == "novelty":
@@ -136,6 +140,14 @@ def _fact(alert: AlertRecord) -> str:
         measure = QUANTITIES.get(evidence.driver, evidence.driver)
         text = f"{name}: {measure} is {value} (limit {threshold})"
     return _capital(f"{text} since {_time(alert.starts_ms, alert.at_ms)}")
+
+
+def _price(measure: str, value: float, threshold: str) -> str:
+    share = quantity(abs(value), "share")
+    if measure == "off_book":
+        return f"is billed {share} {'above' if value > 0 else 'below'} the price book (limit {threshold})"
+    part = "spend" if measure == "unpriced_usd" else "calls"
+    return f"has no known price for {share} of its {part} (limit {threshold})"
 
 
 def _exhausted(alert: AlertRecord) -> str:

@@ -24,6 +24,7 @@ from tokenfuse.contracts.axes import AXES, CELL_AXES, FURTHER_AXES, GLOBAL, JOIN
 from tokenfuse.contracts.killswitch import Action
 from tokenfuse.contracts.ruleset import ROLLING, AnyRule, Maturity, Response, RuleMode
 from tokenfuse.rules.units import Duration
+from tokenfuse.windows.granularity import finest_for, kind_of
 
 BASELINE_HOURS_MAX: Final = 336
 HOUR_PANES_MAX: Final = 335
@@ -49,6 +50,21 @@ def _known_axes(value: Any) -> Any:
     if not axes or len(set(axes)) < len(axes):
         raise ValueError("give at least one axis, each once")
     return value
+
+
+def check_kept(axes: list[str], window_seconds: int) -> None:
+    """Whether panes are kept that reach so far back.
+
+    Raises:
+        ValueError: they are not, or the window is no whole number of them.
+    """
+    for axis in axes:
+        try:
+            finest_for(kind_of(axis), window_seconds)
+        except ValueError:
+            raise ValueError(
+                f"window: axis {axis} keeps no panes that cover {window_seconds} s: use a shorter one, or whole hours"
+            ) from None
 
 
 def _known_window(window: str) -> str:
