@@ -6,7 +6,9 @@ Messages are decoded a few hundred at a time, so that their objects stay in the 
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from operator import attrgetter
 from typing import Any, Final, NamedTuple, get_type_hints
 
@@ -141,7 +143,8 @@ class HotPath:
         if self._vocabulary.full:
             self._vocabulary = Vocabulary(self._axes)
         starts = range(0, len(values), CHUNK)
-        chunks = [self._chunk(values[s : s + CHUNK], headers[s : s + CHUNK], s) for s in starts]
+        with _without_collections():
+            chunks = [self._chunk(values[s : s + CHUNK], headers[s : s + CHUNK], s) for s in starts]
         columns = Columns(*(np.concatenate(parts, axis=-1) for parts in zip(*chunks, strict=True)))
         ok = self._checked(columns, record_ms[columns.at])
         if not ok.all():
@@ -272,6 +275,18 @@ class HotPath:
             )
             for i in first.tolist()
         ], place
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Rows of fields look like the beginnings of cycles to the collector; without it they are gone as soon as used."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _events(values: Sequence[bytes | None], headers: Sequence[Headers]) -> list[Any]:
