@@ -79,7 +79,8 @@ class Witness:
         if scope is None:
             return 0
         since = latest_s - latest_s % 60 - RATE_SECONDS + 60
-        spent = int(table.sums("1m", since, latest_s + 1, np.array([scope], np.int32))[0, COST])
+        minutes = list(range(since, latest_s + 1, 60))
+        spent = int(table.history("1m", minutes, np.array([scope], np.int32), COST).sum())
         lived = latest_s - max(since, int(table.scopes.first_s[scope])) + 10
         return spent * 3600 // max(lived, 10)
 

@@ -145,10 +145,7 @@ class Panel:
             return
         scopes = self._state.tables[RUN].scopes
         odd = {scopes.id_of(value) for rule in self._agents for value in self.standings.of(rule)}
-        usual = (
-            np.array([i for i in touched[RUN].tolist() if i not in odd], np.int32) if odd else touched[RUN]
-        )
-        self._runs.learn(usual, self._latest_s)
+        self._runs.learn(touched[RUN], odd, self._latest_s)
 
     def steps_of(self, panes_s: list[int], batch: Batch) -> list[int]:
         """At which panes of a block, ascending, verdicts may change; its last pane always is one.

@@ -55,12 +55,14 @@ class RunLearner:
         cells = self._table.scopes.cells
         return self.records.places([self._feature(cells[i]) for i in ids.tolist()])
 
-    def learn(self, ids: Ids, latest_s: int) -> None:
-        """Runs of today teach what is normal from tomorrow on."""
+    def learn(self, ids: Ids, odd: set[int | None], latest_s: int) -> None:
+        """Runs of today, but for odd ones, teach what is normal from tomorrow on."""
         values = self.values(ids)
-        self.records.learn(
-            self.places(ids), np.stack([values[name] for name in RECORDED], axis=1), latest_s // DAY_S
-        )
+        seen = np.stack([values[name] for name in RECORDED], axis=1)
+        if odd:
+            usual = np.array([i not in odd for i in ids.tolist()], np.bool_)
+            ids, seen = ids[usual], seen[usual]
+        self.records.learn(self.places(ids), seen, latest_s // DAY_S)
 
     def _feature(self, cell: str | None) -> str:
         if cell is None or "=" not in cell:

@@ -1,0 +1,100 @@
+"""What judges leave out because it cannot breach changes no verdict: panes of a long block, and scopes below a bound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings, strategies as st
+from tests.support.calls import BlockMaker, call
+from tests.unit.decide.test_panel_purity import CAPS, FAST, SPIKES
+
+from tokenfuse.contracts.block import FORMAT, Control
+from tokenfuse.contracts.ruleset import RuleSet, encode_ruleset
+from tokenfuse.contracts.signal import Verdict
+from tokenfuse.decide.agent import AgentConfig, AgentCore
+from tokenfuse.decide.burn_rates import BurnRateJudge
+from tokenfuse.decide.bursts import BurstJudge
+from tokenfuse.decide.panel import Panel
+from tokenfuse.decide.runs import RunJudge, RunsJudge
+from tokenfuse.ingest.call import Call
+
+DAY_S = 86_400
+Patch = Callable[[pytest.MonkeyPatch], None]
+
+
+def every_pane(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Panel, "steps_of", lambda _self, panes_s, _batch: panes_s)
+
+
+def every_scope(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(BurstJudge, "_candidates", lambda _self, ids, _latest_s: ids)
+    for judge, bound in ((BurnRateJudge, "_fast"), (RunJudge, "_high"), (RunsJudge, "_costly")):
+        patch.setattr(judge, bound, lambda _self, ids: ids)
+
+
+def verdicts(rules: tuple[Any, ...], blocks: list[list[Call]], patched: Patch | None = None) -> list[Verdict]:
+    with pytest.MonkeyPatch.context() as patch:
+        if patched:
+            patched(patch)
+        core, maker = AgentCore(AgentConfig(), 0), BlockMaker()
+        core.apply(0, Control(FORMAT, "rules", 1, encode_ruleset(RuleSet(id="r", rules=rules))))
+        out = [core.apply(offset, maker.blocks(calls)[0]) for offset, calls in enumerate(blocks, 1)]
+    return [signal for one in out for signal in one.signals if isinstance(signal, Verdict)]
+
+
+def by_scope(found: list[Verdict]) -> dict[tuple[str, str], list[tuple[str, int]]]:
+    """Transitions of every rule and scope, in their order."""
+    out: dict[tuple[str, str], list[tuple[str, int]]] = {}
+    for v in found:
+        if v.state != "update":
+            out.setdefault((v.rule, v.scope), []).append((v.state, v.starts_ms))
+    return out
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> list[list[Call]]:
+    """Blocks of a minute or five, on one to three days: quiet ones, dear ones and ones with a crowd."""
+    blocks: list[list[Call]] = []
+    number = 0
+    for day in range(draw(st.integers(1, 3))):
+        at_s = day * DAY_S + draw(st.sampled_from([0, 40_000, DAY_S - 400]))
+        for _ in range(draw(st.integers(1, 4))):
+            span_s = draw(st.sampled_from([60, 300]))
+            count = draw(st.sampled_from([3, 8, 40]))
+            times = sorted(draw(st.lists(st.integers(0, span_s - 1), min_size=count, max_size=count)))
+            cost = draw(st.sampled_from([1000, 1_000_000, 5_000_000]))
+            block = []
+            for n, second in enumerate(times):
+                number += 1
+                block.append(
+                    call(number, at_s + second, cost_nanousd=cost, tenant=f"t{n % 2}", user=f"u{n % 3}",
+                         feature=f"f{n % 2}", run_id=f"r{day}-{n % 4}", step=n)
+                )  # fmt: skip
+            blocks.append(block)
+            at_s += span_s
+    return blocks
+
+
+@settings(max_examples=12, deadline=None)
+@given(logs())
+def test_a_block_in_which_nothing_can_breach_is_judged_as_if_pane_by_pane(blocks: list[list[Call]]) -> None:
+    for rules in (CAPS, SPIKES, CAPS + SPIKES + FAST):
+        assert by_scope(verdicts(rules, blocks)) == by_scope(verdicts(rules, blocks, every_pane))
+
+
+@settings(max_examples=20, deadline=None)
+@given(logs())
+def test_scopes_below_a_rules_least_bound_would_not_have_fired(blocks: list[list[Call]]) -> None:
+    assert verdicts(FAST, blocks) == verdicts(FAST, blocks, every_scope)
+
+
+def test_the_generated_rules_do_fire() -> None:
+    """Else the properties above would hold of judges that find nothing."""
+    crowd = [
+        [call(1000 * day + n, day * DAY_S + 40_000 + n, cost_nanousd=5_000_000, run_id=f"r{day}", step=n)
+         for n in range(40 * (day + 1))]
+        for day in range(3)
+    ]  # fmt: skip
+    assert {v.rule for v in verdicts(FAST, crowd)} == {"burn", "steps", "burst", "runs"}
