@@ -74,9 +74,12 @@ class Records:
         self.fired[row, scopes] = True
 
     def bars(self) -> FloatArray:
-        """What an alarm has to beat: float64[R, n]; 0 where nothing is known."""
+        """What an alarm has to beat: float64[R, n]; 0 where nothing is known.
+
+        Fewer days have smaller records: until two weeks are known the bar is higher by the share of them that is not.
+        """
         if self._bars is None:
-            self._bars = self._largest()
+            self._bars = self._largest() * (2 - self.known_days / DAYS)
         return self._bars
 
     def _close(self, days: int) -> None:

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from tokenfuse.contracts.axes import AXES, GLOBAL
+from tokenfuse.contracts.axes import AXES, GLOBAL, JOINT
 from tokenfuse.rules.kinds.base import RuleSpec
 from tokenfuse.rules.kinds.cap import CapSpec
 from tokenfuse.rules.kinds.spike import SpikeSpec
@@ -62,7 +62,7 @@ def lint(files: Iterable[LoadedFile], further_axes: Collection[str]) -> list[Lin
 
 def without_scopes(axis: str, further_axes: Collection[str]) -> bool:
     """Whether no scope on this axis will ever exist, so that a rule on it judges nothing."""
-    return axis not in {*AXES, GLOBAL, *further_axes}
+    return not set(axis.split(JOINT)) <= {*AXES, GLOBAL, *further_axes}
 
 
 def _lint_axes(file: LoadedFile, further_axes: Collection[str]) -> Iterator[LintIssue]:
