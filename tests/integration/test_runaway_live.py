@@ -32,9 +32,9 @@ FAN_OUTS = [f"fan-out-{n}" for n in range(5)]
 
 RULES = """
 rules:
-  - {id: steps, kind: agent, axis: run_id, measure: steps, limit: 30, floor_usd: "0", maturity: incubating, severity: page,
+  - {id: steps, kind: agent, axis: run_id, measure: steps, limit: 20, floor_usd: "0", maturity: incubating, severity: page,
      mode: shadow, response: {action: block, ttl: 1h}, runbook: docs/runbooks.md#run-loop}
-  - {id: fan-out, kind: agent, axis: run_id, measure: children, limit: 20, floor_usd: "0", maturity: incubating,
+  - {id: fan-out, kind: agent, axis: run_id, measure: children, limit: 15, floor_usd: "0", maturity: incubating,
      severity: page, mode: shadow, response: {action: block, ttl: 1h}, runbook: docs/runbooks.md#run-fan-out}
 """
 

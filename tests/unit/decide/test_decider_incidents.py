@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from tests.unit.decide.decider_log import PARTITIONS, USD, Story, cap, drift, killer, part, spike
 
 from tokenfuse.contracts.ruleset import PriceRule
@@ -184,6 +185,17 @@ def test_a_small_alert_does_not_hide_a_large_one_by_claiming_more_dollars_than_i
     story.wait(10)
 
     assert scopes(story.pages()) == [{"tenant": "acme"}]
+
+
+def test_a_burst_of_the_tenant_becomes_part_of_the_run_that_was_stopped() -> None:
+    burst = msgspec.structs.replace(spike("bursts"), kind="burst")
+    story = Story([killer("run-cap", axis="run_id"), burst])
+    story.verdict("bursts", ACME, usd=14.0)
+    story.wait(10)
+    story.verdict("run-cap", "run_id=r1", usd=0.25, contributors=(part("tenant", "acme", 25.0),))
+    story.wait(10)
+
+    assert scopes(story.pages()) == [{"run_id": "r1"}]
 
 
 def test_an_alert_that_stops_traffic_is_told_although_a_spike_was_told_before() -> None:

@@ -25,7 +25,7 @@ THRESHOLDS = frozenset({
 
 EXEMPT = {
     "daily-spike.tenant": {"floor_nanousd", "history_panes_min"},
-    "hourly-spike.tenant": {"history_panes_min"},
+    "hourly-spike.tenant": {"floor_nanousd", "history_panes_min"},
     "run-depth-unusual": {"floor_nanousd"},
     "run-seconds": {"floor_nanousd"},
     "user-runs": {"floor_nanousd"},

@@ -6,7 +6,8 @@ Why it is done this way:
 - An explanation must not hide news. A less severe alert never explains a more severe one, and an alert that has
   stood for a day does not explain what starts now: it was read and closed in the reader's mind.
 - What stops traffic is told. An alert whose switch is enforced is explained only by another such alert, or by one on
-  the scope that owns it (the user of a run, the tenant of a user): 400 blocked users are still one page.
+  the scope that owns it (the user of a run, the tenant of a user): 400 blocked users are still one page. A burst is
+  but the first seconds of what a cap then stops, so it explains none.
 - A prompt that grew and a cache that collapsed are two causes with two remedies, whatever scopes they share.
 - A price that is wrong or unknown makes the other figures wrong too: nothing but the same finding explains it.
 - Rungs of one ladder (budget at 50, 80, 100 %) are one story however far apart: the higher rung tells it.
@@ -100,7 +101,8 @@ def _enforces(alert: AlertRecord) -> bool:
 
 
 def _hides_a_switch(a: AlertRecord, b: AlertRecord) -> bool:
-    return _enforces(b) and not (_enforces(a) or _owns(a.scope, b.scope))
+    owner = a.facts.kind != "burst" and _owns(a.scope, b.scope)
+    return _enforces(b) and not (_enforces(a) or owner)
 
 
 def _differ_in_cause(a: AlertRecord, b: AlertRecord) -> bool:
