@@ -29,7 +29,9 @@ PENDING_MAX: Final = 20_000
 SEAL_AFTER_S: Final = 60
 """A pane is folded up so long after it closed: few calls come later."""
 
-SEAL_BYTES_MIN: Final = 8192
+SEAL_SCOPES_MIN: Final = 100
+"""Smaller panes stay as they are: what folding saves would not pay for it."""
+
 SEAL_ROWS_MAX: Final = 20_000
 
 LATE: Final[dict[str, Granularity]] = {"1m": "late_1m", "1h": "late_1h", "1d": "late_1d"}
@@ -56,6 +58,7 @@ class AxisTable:
         self._floors: dict[str, int] = dict.fromkeys((*self.kind.panes, *PERIODS), -(2**62))
         self._rolling: dict[tuple[str, int, int | None, int], RollingSum] = {}
         self._pending = Pending()
+        self._sealed_minute = -1
         self._watermark_s = 0
 
     @property
@@ -214,13 +217,16 @@ class AxisTable:
         self._seal(watermark_s)
 
     def _seal(self, watermark_s: int) -> None:
-        """Fold up closed panes, the largest of them not all at once."""
+        """Fold up closed panes, the largest of them not all at once; once a minute of the log, which has many panes."""
+        if watermark_s // 60 == self._sealed_minute:
+            return
+        self._sealed_minute = watermark_s // 60
         rows = 0
         for granularity in self.kind.panes:
             size = PANE_SECONDS_OF[granularity]
             for start, pane in self._panes[granularity].items():
                 closed = start + size + SEAL_AFTER_S <= watermark_s
-                if closed and not pane.sealed and pane.nbytes > SEAL_BYTES_MIN and rows < SEAL_ROWS_MAX:
+                if closed and pane.count > SEAL_SCOPES_MIN and not pane.sealed and rows < SEAL_ROWS_MAX:
                     rows += pane.count
                     pane.seal()
 
