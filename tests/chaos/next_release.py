@@ -68,9 +68,9 @@ def _count_the_measure() -> None:
 
     sums = columns._sums
 
-    def with_answers(field: Any, count: int) -> np.ndarray:
-        counted = sums(field, count)
-        counted[:, measures.INDEX[MEASURE]] = 1
+    def with_answers(calls: Any) -> np.ndarray:
+        counted = sums(calls)
+        counted[measures.INDEX[MEASURE]] = 1
         return counted
 
     columns._sums = with_answers

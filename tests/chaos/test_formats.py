@@ -15,6 +15,7 @@ from tests.support.pipeline import NEXT_RELEASE, Pipeline
 from tests.support.topic_reader import read_rollups
 from tests.support.traffic import Traffic
 
+from tokenfuse.contracts.block import FORMAT
 from tokenfuse.contracts.topics import ROLLUPS
 
 if TYPE_CHECKING:
@@ -69,7 +70,10 @@ async def test_the_next_release_reads_what_this_one_wrote_and_this_one_refuses_w
     pipeline.wait_ready("ingest-1")
     said = await asyncio.to_thread(refusal, pipeline, "agents-1", 82)
     assert '"reason": "unknown_format"' in said
-    assert "delta block of format 2, this release reads 1: run the release that wrote it" in said
+    assert (
+        f"delta block of format {FORMAT + 1}, this release reads 1 to {FORMAT}: run the release that wrote it"
+        in said
+    )
 
     pipeline.start("agents-1", NEXT_RELEASE)
     pipeline.start("decider-1", NEXT_RELEASE)

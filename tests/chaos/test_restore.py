@@ -71,7 +71,7 @@ async def filled(pipeline: Pipeline, traffic: Traffic) -> Backup:
         for name in WORKERS:
             assert pipeline.stop(name) == 0
         await expire(pipeline.settings, EVENTS, keep=20)
-        await expire(pipeline.settings, DELTAS, keep=10)
+        await expire(pipeline.settings, DELTAS, keep=2)
         return await back_up(pipeline.settings)
 
 
