@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ import numpy as np
 from tokenfuse.contracts.event import COST_USD_MAX
 from tokenfuse.ingest.columns import Ints
 from tokenfuse.ingest.fault import RefusedError
+from tokenfuse.ingest.names import int64s
 from tokenfuse.ingest.normalise import sketches
 from tokenfuse.ingest.times import SECONDS_BELOW, time_ms
 from tokenfuse.pricing.book import stated_nanousd
@@ -24,8 +26,8 @@ def times(times: Sequence[Any]) -> Ints:
     """Milliseconds since the epoch; NO_TIME where it is none."""
     if set(map(type, times)) == {int}:
         try:
-            numbers = np.array(times, np.int64)
-        except OverflowError:
+            numbers = int64s(times, len(times))
+        except struct.error:  # beyond 64 bits
             pass
         else:
             seconds = (numbers > -SECONDS_BELOW) & (numbers < SECONDS_BELOW)
@@ -61,16 +63,25 @@ def sketched(signatures: Sequence[str | None]) -> Ints:
     return np.array([0 if text is None else sketches[text] for text in signatures], np.int64)
 
 
-def numbered(numbers: dict[Any, int], values: Sequence[Any]) -> Ints:
-    """The number of each value."""
-    return np.fromiter(map(numbers.__getitem__, values), np.int64, len(values))
+def counts(values: Sequence[int] | None, default: int, count: int) -> Ints:
+    """A column of `count` integers; all of them the default where no event has the field."""
+    return np.full(count, default) if values is None else int64s(values, count)
 
 
-def floats(values: Sequence[float | None], missing: int) -> Any:
+def numbered(numbers: dict[Any, int], values: Sequence[Any] | None, default: Any, count: int) -> Ints:
+    """The number of each of `count` values; of the default where no event has the field."""
+    if values is None:
+        return np.full(count, numbers[default])
+    return int64s(map(numbers.__getitem__, values), count)
+
+
+def floats(values: Sequence[float | None] | None, missing: int, count: int) -> Any:
     """As floats, which are exact here: all are below 2^53."""
-    found = np.array(values, np.float64)
-    found[np.isnan(found)] = missing
-    return found
+    if values is None:
+        return np.full(count, float(missing))
+    if None not in values:
+        return np.frombuffer(struct.pack(f"{count}d", *values))
+    return np.frombuffer(struct.pack(f"{count}d", *[missing if value is None else value for value in values]))
 
 
 def label(labels: Iterable[dict[str, str] | None], name: str) -> list[str | None]:

@@ -7,23 +7,23 @@ Messages are decoded a few hundred at a time, so that their objects stay in the 
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from operator import attrgetter
-from typing import Any, Final, NamedTuple, get_type_hints
+from typing import Any, Final, NamedTuple
 
-import msgspec
 import numpy as np
+from msgspec.structs import astuple
 
 from tokenfuse.contracts import cloudevents
 from tokenfuse.contracts.axes import AXES
-from tokenfuse.contracts.event import TIERS, CostEvent
+from tokenfuse.contracts.event import TIERS
 from tokenfuse.contracts.money import NANOUSD_MAX
 from tokenfuse.contracts.topics import EVENT_BYTES_MAX
 from tokenfuse.ingest import fields
 from tokenfuse.ingest.columns import Ints, pack
 from tokenfuse.ingest.names import Names, Numbers
 from tokenfuse.ingest.normalise import LABEL
+from tokenfuse.ingest.shape import EVERYTHING, Shape, Shapes
 from tokenfuse.ingest.table import NUMBERS, CallTable, objects
 from tokenfuse.ingest.times import EARLIEST_MS, LATEST_MS
 from tokenfuse.pricing.book import (
@@ -45,25 +45,9 @@ _COUNTS: Final = (
     "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "context_tokens",
     "attempt", "response_cache_hit", "tool_calls", "batch", "revision",
 )  # fmt: skip
-_OTHERS: Final = (
-    "id", "time", "model", "provider", "cost_usd", "status", "tier", "latency_ms", "depth", "step", "labels", "replaces",
-    "parent_run_id", "tool_signature",
-)  # fmt: skip
+_COUNT_DEFAULT: Final = {"attempt": 1}
 _TIER: Final[dict[str | None, int]] = {None: -1, **{tier: index for index, tier in enumerate(TIERS)}}
 _STATUS: Final = {"ok": 0, "error": 1, "aborted": 2, "blocked": 3}
-
-
-def _without_checks(struct: type[msgspec.Struct]) -> type[msgspec.Struct]:
-    """A struct with the same fields and no `__post_init__`: what that checks is checked for whole columns."""
-    hints = get_type_hints(struct, include_extras=True)
-    fields = [
-        (field.name, hints[field.name]) if field.required else (field.name, hints[field.name], field.default)
-        for field in msgspec.structs.fields(struct)
-    ]
-    return msgspec.defstruct(f"Unchecked{struct.__name__}", fields, kw_only=True, gc=False)
-
-
-_decode: Final = msgspec.json.Decoder(_without_checks(CostEvent)).decode
 
 
 class Vocabulary:
@@ -124,9 +108,7 @@ class HotPath:
         self._age_max_ms, self._ahead_max_ms = age_max_seconds * 1000, ahead_max_seconds * 1000
         self._book = book
         self._vocabulary = Vocabulary(self._axes)
-        plain = [axis for axis in self._axes if not axis.startswith(LABEL)]
-        self._fields = tuple(dict.fromkeys((*plain, *_COUNTS, *_OTHERS)))
-        self._get: Callable[[Any], tuple[Any, ...]] = attrgetter(*self._fields)
+        self._shapes = Shapes()
 
     def table(
         self, values: Sequence[bytes | None], headers: Sequence[Headers], record_ms: Ints
@@ -152,18 +134,20 @@ class HotPath:
         return self._priced(columns)
 
     def _chunk(self, values: Sequence[bytes | None], headers: Sequence[Headers], start: int) -> Columns:
-        events = _events(values, headers)
+        shape, events = self._events(values, headers)
         at = [number for number, event in enumerate(events) if event is not None]
         if len(at) < len(events):
             events = [events[number] for number in at]
-        rows = zip(*map(self._get, events), strict=True)
-        field: dict[str, Sequence[Any]] = dict(zip(self._fields, rows, strict=True)) if events else {}
-        if not events:
-            field = dict.fromkeys(self._fields, ())
+        count = len(events)
+        # Without events every field is empty; with events a field that the shape lacks is its default in all of them.
+        columns = zip(*map(astuple, events), strict=True) if count else [()] * len(shape.names)
+        field: dict[str, Sequence[Any]] = dict(zip(shape.names, columns, strict=True))
+        none = (None,) * count
         words = self._vocabulary
-        service = fields.label(field["labels"], SERVICE_TIER_LABEL)
+        labels = field.get("labels", none)
+        service = fields.label(labels, SERVICE_TIER_LABEL)
         # A call that replaces another is rare, and needs a `Call`.
-        odd = [number for number, value in enumerate(field["replaces"]) if value is not None]
+        odd = [number for number, value in enumerate(field.get("replaces", ())) if value is not None]
         for number, value in enumerate(service):
             if value is not None and len(value) > SERVICE_CHARS_MAX:
                 service[number] = None
@@ -171,28 +155,43 @@ class HotPath:
         return Columns(
             np.array(at, np.int64) + start,
             objects(field["id"]),
-            words.names.of(self._axis_columns(field), len(events)),
-            np.array([field[name] for name in _COUNTS], np.int64),
+            words.names.of(self._axis_columns(field, labels, none), count),
+            np.stack(
+                [fields.counts(field.get(name), _COUNT_DEFAULT.get(name, 0), count) for name in _COUNTS]
+            ),
             fields.times(field["time"]),
-            fields.stated(field["cost_usd"], odd),
-            fields.numbered(_STATUS, field["status"]),
-            fields.numbered(_TIER, field["tier"]),
-            np.rint(fields.floats(field["latency_ms"], -1)).astype(np.int64),
-            fields.floats(field["depth"], 0).astype(np.int64),
-            fields.floats(field["step"], 0).astype(np.int64),
+            fields.stated(field.get("cost_usd", none), odd),
+            fields.numbered(_STATUS, field.get("status"), "ok", count),
+            fields.numbered(_TIER, field.get("tier"), None, count),
+            np.rint(fields.floats(field.get("latency_ms"), -1, count)).astype(np.int64),
+            fields.floats(field.get("depth"), 0, count).astype(np.int64),
+            fields.floats(field.get("step"), 0, count).astype(np.int64),
             words.models.of(field["model"]),
-            words.providers.of(field["provider"]),
+            words.providers.of(field.get("provider", none)),
             words.services.of(service),
-            words.names.numbers[AXES.index("run_id")].of(field["parent_run_id"]),
-            fields.sketched(field["tool_signature"]),
+            words.names.numbers[AXES.index("run_id")].of(field.get("parent_run_id", none)),
+            fields.sketched(field.get("tool_signature", none)),
         )
 
-    def _axis_columns(self, field: dict[str, Sequence[Any]]) -> Iterator[Sequence[str | None]]:
+    def _axis_columns(
+        self, field: dict[str, Sequence[Any]], labels: Sequence[Any], none: Sequence[None]
+    ) -> Iterator[Sequence[str | None]]:
         for axis in self._axes:
             if axis.startswith(LABEL):
-                yield [value or None for value in fields.label(field["labels"], axis.removeprefix(LABEL))]
+                yield [value or None for value in fields.label(labels, axis.removeprefix(LABEL))]
             else:
-                yield field[axis]
+                yield field.get(axis, none)
+
+    def _events(
+        self, values: Sequence[bytes | None], headers: Sequence[Headers]
+    ) -> tuple[Shape, Sequence[Any]]:
+        """Each message's event; None where it is not plain canonical JSON."""
+        try:
+            if not any(headers) and max(map(len, values)) <= EVENT_BYTES_MAX:  # type: ignore[arg-type]
+                return self._shapes.decoded(values)  # type: ignore[arg-type]
+        except Exception:  # noqa: S110 - one of them is odd: each for itself
+            pass
+        return EVERYTHING, [_event(value, head) for value, head in zip(values, headers, strict=True)]
 
     def _checked(self, columns: Columns, record_ms: Ints) -> Any:
         """bool[n]: times that are believed, subsets that fit into their totals, costs that are accepted."""
@@ -289,22 +288,12 @@ def _without_collections() -> Iterator[None]:
             gc.enable()
 
 
-def _events(values: Sequence[bytes | None], headers: Sequence[Headers]) -> list[Any]:
-    """Each message's event; None where it is not plain canonical JSON."""
-    try:
-        if not any(headers) and max(map(len, values)) <= EVENT_BYTES_MAX and all(map(bytes.isascii, values)):  # type: ignore[arg-type]
-            return list(map(_decode, values))  # type: ignore[arg-type]
-    except Exception:  # noqa: S110 - one of them is odd: each for itself
-        pass
-    return [_event(value, head) for value, head in zip(values, headers, strict=True)]
-
-
 def _event(value: bytes | None, headers: Headers) -> Any:
     if not value or len(value) > EVENT_BYTES_MAX or (headers and not cloudevents.is_plain_json(headers)):
         return None
     try:
         if not value.isascii():
             value.decode()  # msgspec does not look at the text of fields that it skips
-        return _decode(value)
+        return EVERYTHING.decode(value)
     except Exception:
         return None

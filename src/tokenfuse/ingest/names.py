@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -26,6 +27,15 @@ NONE: Final = 0
 """The number of no value."""
 
 
+def int64s(values: Iterable[int], count: int) -> Ints:
+    """`count` integers, or truths, as an array that is not to be written to; in half the time that `np.fromiter` takes.
+
+    Raises:
+        struct.error: one of them is beyond 64 bits.
+    """
+    return np.frombuffer(struct.pack(f"{count}q", *values), np.int64)
+
+
 class Numbers(dict[str | None, int]):
     """A number for each value, by first sight; `known[number]` is the value. Number 0 is None."""
 
@@ -47,7 +57,7 @@ class Numbers(dict[str | None, int]):
 
     def of(self, values: Collection[str | None]) -> Ints:
         """The number of each value, int64[n]."""
-        return np.fromiter(map(self.__getitem__, values), np.int64, len(values))
+        return int64s(map(self.__getitem__, values), len(values))
 
 
 class ScopeNumbers(Numbers):

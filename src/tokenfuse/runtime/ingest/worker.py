@@ -17,7 +17,7 @@ from tokenfuse.gateway.reader import stop_client
 from tokenfuse.ingest.slices import SliceTooLargeError
 from tokenfuse.runtime import kafka, metrics
 from tokenfuse.runtime.broker.quirks import probe_traits
-from tokenfuse.runtime.ingest import batches
+from tokenfuse.runtime.ingest import batches, memory
 from tokenfuse.runtime.ingest.backlog import Backlog
 from tokenfuse.runtime.ingest.errors import LostRecordsError, PartitionCountError
 from tokenfuse.runtime.ingest.fence import Fence, FenceStore, OffsetFence, TopicFence
@@ -64,6 +64,7 @@ async def run_ingest(settings: Settings, stop: asyncio.Event, ready: Callable[[b
         KafkaError: the broker could not be reached, or did not take what was sent.
     """
     batches.install()
+    memory.settle()
     traits = await probe_traits(kafka.bootstrap_servers(settings), **kafka.security(settings))
     async with AsyncExitStack() as stack:
         producer = kafka.producer(settings, enable_idempotence=traits.idempotent_producer)
