@@ -34,11 +34,11 @@ def replay(
     from tokenfuse.runtime.replay import Replay
 
     settings = load_settings(output)
-    ruleset = _load_rules(rules or settings.rules_dir, output)
+    ruleset = load_rules(rules or settings.rules_dir, output)
     started = time.monotonic()
     try:
         job = Replay(ruleset, out, settings.further_axes)
-        summary = job.run(_lines(files), _progress())
+        summary = job.run(lines_of(files), progress())
     except UnreadableFileError as error:
         fail(str(error), output)
     except OSError as error:
@@ -55,7 +55,8 @@ def replay(
         _print_summary(summary, out)
 
 
-def _load_rules(path: Path, output: Output) -> RuleSet:
+def load_rules(path: Path, output: Output) -> RuleSet:
+    """The rule set of a directory; exits 2 with every mistake."""
     from tokenfuse.rules.errors import RuleFileError
     from tokenfuse.rules.loader import load
 
@@ -65,15 +66,20 @@ def _load_rules(path: Path, output: Output) -> RuleSet:
         fail(str(error), output)
 
 
-def _lines(files: Iterable[str]) -> Iterator[bytes]:
+def lines_of(files: Iterable[str]) -> Iterator[bytes]:
+    """Lines of all files, one after the other.
+
+    Raises:
+        UnreadableFileError: of `read_lines`.
+    """
     from tokenfuse.cli.lines import read_lines
 
     for file in files:
         yield from read_lines(Path(file))
 
 
-def _progress() -> Any:
-    """Lines so far, on a terminal's standard error, at most every 0.2 s."""
+def progress(words: str = "") -> Any:
+    """Lines so far after some words, on a terminal's standard error, at most every 0.2 s."""
     if not sys.stderr.isatty():
         return lambda _lines: None
     last = [0.0]
@@ -81,7 +87,7 @@ def _progress() -> Any:
     def show(lines: int) -> None:
         if time.monotonic() - last[0] > 0.2:
             last[0] = time.monotonic()
-            sys.stderr.write(f"\r\033[K{lines:,} lines")
+            sys.stderr.write(f"\r\033[K{words}{lines:,} lines")
 
     return show
 

@@ -1,4 +1,4 @@
-"""`tokenfuse rules check | test`: exit 0 fine, 1 found something, 2 could not run."""
+"""`tokenfuse rules check | test | backtest`: exit 0 fine, 1 found something, 2 could not run."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from tokenfuse.cli import backtest
 from tokenfuse.cli.common import (
     EXIT_COULD_NOT_RUN,
     EXIT_FOUND,
@@ -31,11 +32,12 @@ RulesOrTestPath = Annotated[
 ]
 
 
-app = typer.Typer(no_args_is_help=True, help="Check and test rule files.")
+app = typer.Typer(no_args_is_help=True, help="Check rule files, test them, and try them on past events.")
 
 
 def register(parent: typer.Typer) -> None:
     """Adds the verb to the command line."""
+    backtest.register(app)
     parent.add_typer(app, name="rules")
 
 

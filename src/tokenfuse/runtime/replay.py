@@ -19,7 +19,7 @@ import numpy as np
 
 from tokenfuse.contracts.alert import Alert, encode_alert
 from tokenfuse.contracts.axes import AXES, GLOBAL
-from tokenfuse.contracts.block import decode_block
+from tokenfuse.contracts.block import Block, decode_block
 from tokenfuse.contracts.clock import to_rfc3339
 from tokenfuse.contracts.deadletter import DeadLetter
 from tokenfuse.contracts.measures import MEASURES
@@ -93,7 +93,11 @@ class LineStore:
 
 
 class Replay:
-    """Runs lines through ingest, agents and decider, and writes what came out into a directory."""
+    """Runs lines through ingest, agents and decider, and writes what came out into a directory.
+
+    Attributes:
+        on_blocks: sees the delta blocks of every slice before the agents do.
+    """
 
     def __init__(self, ruleset: RuleSet, out: Path, further_axes: tuple[str, ...] = ()) -> None:
         """Open the output files; existing ones are overwritten."""
@@ -122,6 +126,7 @@ class Replay:
         self._reasons: Counter[str] = Counter()
         self._first_ms: int | None = None
         self._alerts = 0
+        self.on_blocks: Callable[[Sequence[Block]], None] = lambda _blocks: None
 
     def run(
         self, lines: Iterable[bytes], progress: Callable[[int], None] = lambda _lines: None
@@ -167,6 +172,7 @@ class Replay:
             oldest_ms = self._begin(decoded, result.event_ms)
             blocks = [decode_block(block) for block in result.blocks]
             first_ms = min(max(oldest_ms, before_ms), result.event_ms)
+            self.on_blocks(blocks)
             self._clockwork.slice(blocks, result.b, first_ms, result.event_ms)
 
     def _begin(self, decoded: DecodedMany, event_ms: int) -> int:
