@@ -1,4 +1,4 @@
-"""`tokenfuse alerts list | ack | silence | unsilence`: exit 0 done, 2 could not be done or not be confirmed.
+"""`tokenfuse alerts list | ack | silence | unsilence | feedback | lessons`: exit 0 done, 2 could not be done or not be confirmed.
 
 `list` exits 0 whether or not something fires.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from tokenfuse.cli import operators
+from tokenfuse.cli import feedback, operators
 from tokenfuse.cli.common import (
     BootstrapServersOption,
     Output,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 STATES: Final = ("firing", "pending", "resolved")
 SEVERITIES: Final = ("page", "ticket", "info")
 
-app = typer.Typer(no_args_is_help=True, help="See, acknowledge and silence alerts.")
+app = typer.Typer(no_args_is_help=True, help="See, acknowledge, silence and judge alerts.")
 
 
 def register(parent: typer.Typer) -> None:
@@ -77,24 +77,14 @@ def ack(
     output: OutputOption = Output.table,
 ) -> None:
     """Say that you look after an alert: it is shown in Slack, and others need not start."""
-    from tokenfuse.runtime.operators import read_alerts
-
     settings = broker_settings(bootstrap_servers, output)
-    board = run_async(settings, partial(read_alerts, settings), output)
-    found = [each for each in board.alerts.values() if each.fingerprint.startswith(fingerprint)]
-    if len(found) != 1:
-        many = ", ".join(sorted(each.fingerprint for each in found)[:5])
-        fail(f"{fingerprint} fits several alerts: {many}" if found else f"no alert {fingerprint}", output)
-    if found[0].state == "resolved":
-        fail(f"alert {found[0].fingerprint} resolved at {found[0].at}: nothing to acknowledge", output)
-    command = operators.new_command("ack", by, fingerprint=found[0].fingerprint)
-    _carry_out(
-        settings,
-        command,
-        _Confirmation(found[0].fingerprint.__eq__, lambda a: a.acked_by == command.by),
-        output,
-    )
-    _done(f"acknowledged by {command.by}: {found[0].summary}", command, output)
+    alert = operators.find_alert(settings, fingerprint, output)
+    if alert.state == "resolved":
+        fail(f"alert {alert.fingerprint} resolved at {alert.at}: nothing to acknowledge", output)
+    command = operators.new_command("ack", by, fingerprint=alert.fingerprint)
+    wait = _Confirmation(alert.fingerprint.__eq__, lambda a: a.acked_by == command.by)
+    _carry_out(settings, command, wait, output)
+    _done(f"acknowledged by {command.by}: {alert.summary}", command, output)
 
 
 @app.command()
@@ -240,6 +230,13 @@ def _note(alert: Alert) -> str:
         notes.append(f"ack {alert.acked_by}")
     if alert.inhibited_by is not None:
         notes.append(f"part of {alert.inhibited_by}")
+    if alert.held is not None and alert.state == "pending":
+        notes.append(f"held back ({alert.held.reason}) until {alert.held.until}")
+    if alert.bar_factor is not None:
+        notes.append(f"bar x{alert.bar_factor:g}")
     if alert.silenced_until is not None and operators.left(alert.silenced_until, now_ms) != "0s":
         notes.append(f"silenced until {alert.silenced_until}")
     return ", ".join(notes) or "-"
+
+
+feedback.register(app)  # after its own commands: in this order help shows them

@@ -15,6 +15,7 @@ VERBS: Final = (
     "rules",
     "killswitch",
     "alerts",
+    "changes",
     "notify",
     "topics",
     "schema",

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import getpass
+import re
 import socket
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from tokenfuse.cli.common import Output, fail, run_async
+
 if TYPE_CHECKING:
+    from tokenfuse.contracts.alert import Alert
     from tokenfuse.contracts.command import Command
+    from tokenfuse.contracts.expectation import Expectation
+    from tokenfuse.runtime.operators import ExpectationBoard
+    from tokenfuse.runtime.settings import Settings
 
 SECOND_MS: Final = 1000
+DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 
 TenantOption = Annotated[str | None, typer.Option("--tenant", help="Only calls of this tenant.")]
 FeatureOption = Annotated[str | None, typer.Option("--feature", help="Only calls of this feature.")]
@@ -88,6 +97,27 @@ def seconds_of(ttl: str) -> int:
     return seconds
 
 
+def moment(option: str, text: str, now_ms: int) -> str:
+    """RFC 3339 of a time, of a date (its beginning in UTC), or of a duration from now.
+
+    Raises:
+        typer.BadParameter: none of them.
+    """
+    from tokenfuse.contracts.clock import from_rfc3339, to_rfc3339
+    from tokenfuse.rules.units import parse_duration
+
+    try:
+        return to_rfc3339(from_rfc3339(f"{text}T00:00:00Z" if DATE.fullmatch(text) else text))
+    except ValueError:
+        pass
+    try:
+        return to_rfc3339(now_ms + parse_duration(text) * SECOND_MS)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{option} wants a time with its offset (2026-11-27T18:00:00Z), a date, or a duration, got {text!r}"
+        ) from None
+
+
 def new_command(kind: str, by: str | None, reason: str = "", **fields: Any) -> Command:
     """A command of now, with an id of its own.
 
@@ -130,6 +160,54 @@ def unconfirmed(command: Command, seconds: float) -> str:
         f"(`tokenfuse run --role decider`)? It will act on command {command.id} when it starts; if one runs, its log "
         f"says why it refused"
     )
+
+
+def find_alert(settings: Settings, fingerprint: str, output: Output) -> Alert:
+    """The one alert whose fingerprint begins so; ends the program where there is not exactly one."""
+    from tokenfuse.runtime.operators import read_alerts
+
+    board = run_async(settings, partial(read_alerts, settings), output)
+    found = [each for each in board.alerts.values() if each.fingerprint.startswith(fingerprint)]
+    if len(found) != 1:
+        many = ", ".join(sorted(each.fingerprint for each in found)[:5])
+        fail(f"{fingerprint} fits several alerts: {many}" if found else f"no alert {fingerprint}", output)
+    return found[0]
+
+
+def expect(
+    settings: Settings, command: Command, shows: Callable[[dict[str, Expectation]], bool], output: Output
+) -> ExpectationBoard:
+    """Send a command and wait until the expectations show its effect; ends the program where they do not."""
+    from tokenfuse.runtime.operators import CONFIRM_SECONDS, carry_out
+
+    wait = _Shown(shows)
+    if not run_async(settings, partial(carry_out, settings, command, wait), output):
+        fail(unconfirmed(command, CONFIRM_SECONDS), output)
+    return wait.board
+
+
+class _Shown:
+    """Expectations that show the effect of a command."""
+
+    def __init__(self, shows: Callable[[dict[str, Expectation]], bool]) -> None:
+        from tokenfuse.contracts.topics import EXPECTATIONS
+        from tokenfuse.runtime.operators import ExpectationBoard
+
+        self.topic = EXPECTATIONS
+        self.board = ExpectationBoard()
+        self._shows = shows
+
+    def take(self, record: Any) -> None:
+        """One record."""
+        self.board.take(record)
+
+    def sending(self) -> bool:
+        """There is always something that will show."""
+        return True
+
+    def done(self) -> bool:
+        """Whether it shows."""
+        return self._shows(self.board.expectations)
 
 
 def scope_words(scope: Mapping[str, str]) -> str:

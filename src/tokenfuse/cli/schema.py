@@ -19,6 +19,7 @@ class SchemaName(StrEnum):
     killswitch = "killswitch"
     rollup = "rollup"
     command = "command"
+    expectation = "expectation"
     rule = "rule"
 
 

@@ -17,6 +17,7 @@ Driver = Literal[
     "latency", "cost",
 ]  # fmt: skip
 SwitchRefusal = Literal["switches_max", "released_by_person", "window_over"]
+HeldReason = Literal["planned_change", "expected", "false_alarm"]
 
 
 class DriverUsd(Struct, frozen=True, kw_only=True):
@@ -44,6 +45,19 @@ class Enforcement(Struct, frozen=True, kw_only=True):
     generation: int
 
 
+class Held(Struct, frozen=True, kw_only=True):
+    """Why an alert does not fire although its rule is over its threshold: what a person said.
+
+    Attributes:
+        change: id of the planned change.
+    """
+
+    reason: HeldReason
+    by: str
+    until: str
+    change: str | None = None
+
+
 class Alert(Struct, frozen=True, kw_only=True):
     """One transition. `seq` is the offset of the decider's input log: readers drop what is not newer.
 
@@ -56,6 +70,8 @@ class Alert(Struct, frozen=True, kw_only=True):
         silenced_until: a person asked not to be told before then; notifiers skip it.
         switch_refused: why a rule that acts has no switch engaged.
         exhausted_at: when the budget will be gone at the present pace (burn_rate).
+        held: it stays pending, since a person said that this is expected.
+        bar_factor: false alarms have raised the rule's threshold on this scope so many times.
     """
 
     fingerprint: str
@@ -85,6 +101,8 @@ class Alert(Struct, frozen=True, kw_only=True):
     silenced_until: str | None = None
     switch_refused: SwitchRefusal | None = None
     exhausted_at: str | None = None
+    held: Held | None = None
+    bar_factor: float | None = None
 
 
 _encoder = msgspec.json.Encoder()

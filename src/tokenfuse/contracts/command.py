@@ -11,7 +11,12 @@ from tokenfuse.contracts.killswitch import Action
 
 TTL_SECONDS_MAX: Final = 31 * 86_400
 
-CommandKind = Literal["engage", "release", "rules", "ack", "silence", "unsilence"]
+FACTOR_MAX: Final = 100.0
+
+CommandKind = Literal[
+    "engage", "release", "rules", "ack", "silence", "unsilence", "feedback", "announce", "cancel"
+]  # fmt: skip
+Feedback = Literal["expected", "false_alarm"]
 
 
 class Command(Struct, frozen=True, kw_only=True):
@@ -19,8 +24,11 @@ class Command(Struct, frozen=True, kw_only=True):
 
     Attributes:
         at: RFC 3339. by: who, e.g. `alice@cli`.
-        scope: for engage, release, silence. fingerprint: for ack.
+        scope: for engage, release, silence, announce. fingerprint: for ack and feedback.
         ttl_seconds: mandatory for engage and silence.
+        feedback: for feedback: what the alert was.
+        factor: for announce: how many times the usual is expected. starts_at, ends_at: RFC 3339, of the change.
+        change: for cancel: id of the command that announced it.
         ruleset: for rules: the compiled rule set, JSON of `contracts.ruleset.RuleSet`.
     """
 
@@ -34,6 +42,11 @@ class Command(Struct, frozen=True, kw_only=True):
     action: Action | None = None
     ttl_seconds: Annotated[int, Meta(ge=1, le=TTL_SECONDS_MAX)] | None = None
     ruleset: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # with None instead, msgspec reads null only
+    feedback: Feedback | None = None
+    factor: Annotated[float, Meta(ge=1, le=FACTOR_MAX)] | None = None
+    starts_at: str | None = None
+    ends_at: str | None = None
+    change: str | None = None
 
 
 _encoder = msgspec.json.Encoder()

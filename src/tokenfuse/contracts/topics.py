@@ -37,6 +37,7 @@ FENCES: Final = "tokenfuse.fences"
 SIGNALS: Final = "tokenfuse.signals"
 ALERTS: Final = "tokenfuse.alerts"
 KILLSWITCH: Final = "tokenfuse.killswitch"
+EXPECTATIONS: Final = "tokenfuse.expectations"
 ROLLUPS: Final = "tokenfuse.rollups"
 COMMANDS: Final = "tokenfuse.commands"
 DEADLETTER: Final = "tokenfuse.deadletter"
@@ -69,6 +70,7 @@ def topics(source_partitions: int, deltas_partitions: int, dedup_horizon_seconds
         Topic(SIGNALS, "rule, scope", 1, {**_DELETE, **_BIG, "retention.ms": str(7 * DAY_MS)}),
         Topic(ALERTS, "fingerprint", 1, {**_COMPACT, "min.compaction.lag.ms": str(7 * DAY_MS)}),
         Topic(KILLSWITCH, "canonical scope", 1, {**_COMPACT}),
+        Topic(EXPECTATIONS, "planned change, or fingerprint", 1, {**_COMPACT}),
         Topic(ROLLUPS, "scope, granularity, pane", deltas_partitions, {
             "cleanup.policy": "compact,delete", "retention.ms": str(31 * DAY_MS),
         }),

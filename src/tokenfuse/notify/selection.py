@@ -18,6 +18,7 @@ class Skip(StrEnum):
 
     NOT_NEWER = "not_newer"
     PENDING = "pending"
+    HELD = "held"
     NEVER_TOLD = "never_told"
     SEVERITY = "severity"
     INHIBITED = "inhibited"
@@ -34,7 +35,7 @@ def skip(alert: Alert, earlier: DeliveryRecord | None, notifier: Notifier) -> Sk
         earlier: what was told of the same incident.
     """
     if alert.state == "pending":
-        return Skip.PENDING
+        return Skip.PENDING if alert.held is None else Skip.HELD
     if alert.state == "resolved":
         return Skip.NEVER_TOLD if earlier is None or earlier.state == "resolved" else None
     if notifier.update_seconds_min is None and is_open(earlier) and not is_acknowledgement(alert, earlier):

@@ -14,11 +14,12 @@ import structlog
 from tokenfuse.contracts.alert import Alert, encode_alert
 from tokenfuse.contracts.block import Control, encode_block
 from tokenfuse.contracts.cloudevents import to_binary
+from tokenfuse.contracts.expectation import encode_expectation
 from tokenfuse.contracts.killswitch import GENERATION_HEADER, Switch, encode_switch
 from tokenfuse.contracts.scope import scope_key
 from tokenfuse.contracts.signal import decode_signal
-from tokenfuse.contracts.topics import ALERTS, DECIDER_CHECKPOINT, DELTAS, KILLSWITCH, SIGNALS
-from tokenfuse.decide.decider import DeciderCore, Outputs, Reason, SwitchChange
+from tokenfuse.contracts.topics import ALERTS, DECIDER_CHECKPOINT, DELTAS, EXPECTATIONS, KILLSWITCH, SIGNALS
+from tokenfuse.decide.decider import DeciderCore, ExpectationChange, Outputs, Reason, SwitchChange
 from tokenfuse.runtime import metrics
 from tokenfuse.runtime.command_forwarder import CommandForwarder
 from tokenfuse.runtime.id_watch import IdWatch
@@ -102,6 +103,7 @@ class Topics:
     def __init__(self, settings: Settings) -> None:
         self._alerts = settings.topic(ALERTS)
         self._killswitch = settings.topic(KILLSWITCH)
+        self._expectations = settings.topic(EXPECTATIONS)
         self._deltas = settings.topic(DELTAS)
         self._deltas_partitions = settings.deltas_partitions
 
@@ -135,6 +137,12 @@ class Topics:
             headers += to_binary(b"", attributes)[0]
         return Output(self._killswitch, change.key.encode(), value, 0, tuple(headers))
 
+    def expectation(self, change: ExpectationChange) -> Output:
+        """A planned change or what feedback taught, or the tombstone of one that is over."""
+        value = None if change.value is None else encode_expectation(change.value)
+        headers = ((GENERATION_HEADER, str(change.generation).encode()),)
+        return Output(self._expectations, change.key.encode(), value, 0, headers)
+
     def control(self, control: Control) -> Iterator[Output]:
         """One control block, into every partition: it is in force at one point of each log."""
         block = encode_block(control)
@@ -164,6 +172,7 @@ class DeciderPartition:
             # Switches first: they stop the spending, the rest explains it.
             *map(self.topics.switch, out.switches),
             *map(self.topics.alert, out.alerts),
+            *map(self.topics.expectation, out.expectations),
             *(output for control in out.controls for output in self.topics.control(control)),
         ]
 
@@ -176,6 +185,8 @@ class DeciderPartition:
         if out.alerts:
             for state, count in self.core.alert_counts().items():
                 metrics.ALERTS.labels(state).set(count)
+            for reason, held in self.core.held_counts().items():
+                metrics.ALERTS_HELD.labels(reason).set(held)
 
     def dirty_rows(self) -> Sequence[str]:
         """Rows whose bytes are others than when they were last taken."""

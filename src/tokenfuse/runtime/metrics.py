@@ -40,6 +40,7 @@ WATERMARK_SECONDS = Gauge("tokenfuse_watermark_timestamp_seconds", "Event time u
 SIGNALS_TOTAL = Counter("tokenfuse_signals_total", "Verdict changes by state.", ["state"])
 ROLLUPS_TOTAL = Counter("tokenfuse_rollups_total", "Rollups written.")
 ALERTS = Gauge("tokenfuse_alerts", "Alerts by state.", ["state"])
+ALERTS_HELD = Gauge("tokenfuse_alerts_held", "Alerts held back by what people said, by reason.", ["reason"])
 KILLSWITCH_ACTIVE = Gauge("tokenfuse_killswitch_active", "Engaged kill switches.")
 REFUSED_TOTAL = Counter("tokenfuse_refused_total", "Commands and switches refused, by reason.", ["reason"])
 RULES_LAST_RELOAD_SUCCESSFUL = Gauge(

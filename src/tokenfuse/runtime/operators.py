@@ -10,8 +10,9 @@ import msgspec
 
 from tokenfuse.contracts.alert import Alert, decode_alert
 from tokenfuse.contracts.command import Command, encode_command
+from tokenfuse.contracts.expectation import Expectation, decode_expectation
 from tokenfuse.contracts.scope import scope_key
-from tokenfuse.contracts.topics import ALERTS, COMMANDS, KILLSWITCH
+from tokenfuse.contracts.topics import ALERTS, COMMANDS, EXPECTATIONS, KILLSWITCH
 from tokenfuse.gateway.reader import follow, partitions_of, read_to_end
 from tokenfuse.gateway.view import Outcome, SwitchView
 from tokenfuse.runtime import kafka
@@ -71,6 +72,25 @@ class AlertBoard:
             self.alerts[alert.fingerprint] = alert
 
 
+class ExpectationBoard:
+    """The expectations topic as read so far, by key: what is in force, without what is over."""
+
+    def __init__(self) -> None:
+        self.expectations: dict[str, Expectation] = {}
+        self.unreadable = 0
+
+    def take(self, record: Any) -> None:
+        """Apply one record of the topic; one that cannot be read is counted."""
+        key = (record.key or b"").decode(errors="replace")
+        if record.value is None:
+            self.expectations.pop(key, None)
+            return
+        try:
+            self.expectations[key] = decode_expectation(record.value)
+        except msgspec.DecodeError:
+            self.unreadable += 1
+
+
 async def read_switches(settings: Settings) -> SwitchBoard:
     """The switch topic to its end.
 
@@ -87,6 +107,14 @@ async def read_alerts(settings: Settings) -> AlertBoard:
     """The alerts topic to its end. Raises as `read_switches`."""
     board = AlertBoard()
     for record in await read_to_end(settings.topic(ALERTS), client_options(settings)):
+        board.take(record)
+    return board
+
+
+async def read_expectations(settings: Settings) -> ExpectationBoard:
+    """The expectations topic to its end. Raises as `read_switches`."""
+    board = ExpectationBoard()
+    for record in await read_to_end(settings.topic(EXPECTATIONS), client_options(settings)):
         board.take(record)
     return board
 

@@ -38,7 +38,8 @@ TOPICS: Final[Mapping[Role, tuple[str, ...]]] = {
     "ingest": (names.EVENTS, names.DELTAS, names.IDS, names.DEADLETTER),
     "agents": (names.DELTAS, names.AGENTS_CHECKPOINT, names.SIGNALS, names.ROLLUPS),
     "decider": (
-        names.SIGNALS, names.DECIDER_CHECKPOINT, names.COMMANDS, names.DELTAS, names.ALERTS, names.KILLSWITCH, names.IDS,
+        names.SIGNALS, names.DECIDER_CHECKPOINT, names.COMMANDS, names.DELTAS, names.ALERTS, names.KILLSWITCH,
+        names.EXPECTATIONS, names.IDS,
     ),
     "notify": (names.ALERTS,),
 }  # fmt: skip

@@ -8,11 +8,12 @@ import msgspec
 import pytest
 
 from tokenfuse.cli.schema import SchemaName, schema_text
-from tokenfuse.contracts import alert, command, killswitch, rollup
+from tokenfuse.contracts import alert, command, expectation, killswitch, rollup
 from tokenfuse.contracts.event import decode_event, encode_event
 from tokenfuse.contracts.measures import MEASURES
 from tokenfuse.contracts.public.alert import Alert
 from tokenfuse.contracts.public.command import Command
+from tokenfuse.contracts.public.expectation import Expectation
 from tokenfuse.contracts.public.killswitch import KillSwitch
 from tokenfuse.contracts.public.rollup import Rollup
 
@@ -33,12 +34,17 @@ SWITCH = killswitch.Switch(
 COMMAND = command.Command(
     id="c-1", kind="engage", at=AT, by="alice@cli", scope={}, action="block", ttl_seconds=60
 )
+EXPECTATION = expectation.Expectation(
+    id="change-1", kind="change", scope={"tenant": "acme"}, by="alice@cli", reason="launch", starts_at=AT, ends_at=AT,
+    factor=3.0, generation=7,
+)  # fmt: skip
 ROLLUP = rollup.Rollup("tenant", "acme", "1m", 1764000000, 3, tuple(range(len(MEASURES))))
 
 WRITTEN = {
     "alert": (Alert, alert.encode_alert(ALERT)),
     "killswitch": (KillSwitch, killswitch.encode_switch(SWITCH)),
     "command": (Command, command.encode_command(COMMAND)),
+    "expectation": (Expectation, expectation.encode_expectation(EXPECTATION)),
     "rollup": (Rollup, rollup.encode_rollup(ROLLUP)),
 }
 
@@ -70,6 +76,7 @@ def test_what_the_product_writes_is_valid_by_schema_and_model(name):
 @pytest.mark.parametrize(
     ("struct", "model"),
     [(alert.Alert, Alert), (killswitch.Switch, KillSwitch), (command.Command, Command),
+     (expectation.Expectation, Expectation), (alert.Held, Alert.model_fields["held"].annotation.__args__[0]),
      (alert.Enforcement, Alert.model_fields["enforcement"].annotation.__args__[0])],
 )  # fmt: skip
 def test_struct_and_model_have_the_same_fields_in_the_same_order(struct, model):

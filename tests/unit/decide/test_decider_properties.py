@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 from tests.unit.decide.decider_log import PARTITIONS, USD, Story, cap, killer, part, spike
 
 from tokenfuse.contracts.alert import Alert
-from tokenfuse.contracts.clock import from_rfc3339
+from tokenfuse.contracts.clock import from_rfc3339, to_rfc3339
 from tokenfuse.contracts.formats import UnknownFormatError
 from tokenfuse.contracts.killswitch import HEARTBEAT, Switch
 from tokenfuse.contracts.ruleset import Response
@@ -47,8 +47,10 @@ def verdicts(draw: st.DrawFn) -> Step:
     def step(story: Story) -> object:
         until_ms = None if window_s is None else story.now_ms + window_s * 1000
         partition = int(fingerprint("", scope), 16) % PARTITIONS
+        # Spikes say times the usual, caps dollars.
+        times = {"value": 3.0 + usd, "threshold": 3.0} if rule in ("spike", "users") else {}
         return story.verdict(
-            rule, scope, state, usd, partition=partition, contributors=named, until_ms=until_ms
+            rule, scope, state, usd, partition=partition, contributors=named, until_ms=until_ms, **times
         )
 
     return step
@@ -70,10 +72,42 @@ def rule_sets(draw: st.DrawFn) -> Step:
     return lambda story: story.use(*(RULES[name] for name in sorted(names)))
 
 
+@st.composite
+def expectations(draw: st.DrawFn) -> Step:
+    """Planned changes that begin and end within the story, and feedback on any alert."""
+    rule = draw(st.sampled_from(["spike", "users", "trial", "killer", "budget"]))
+    name = fingerprint(rule, draw(st.sampled_from(SCOPES.get(rule, ["tenant=a", "tenant=b"]))))
+    kind = draw(st.sampled_from(["announce", "cancel", "feedback", "feedback"]))
+    if kind == "feedback":
+        what = draw(st.sampled_from(["expected", "false_alarm"]))
+        return lambda story: story.command("feedback", fingerprint=name, feedback=what)
+    change = draw(st.sampled_from(["one", "two"]))
+    if kind == "cancel":
+        return lambda story: story.command("cancel", change=change)
+    factor = draw(st.sampled_from([1.0, 2.0, 10.0, 100.0]))
+    tenant, starts_s, length_s = (
+        draw(st.sampled_from("ab")),
+        draw(st.integers(-10, 30)),
+        draw(st.integers(20, 90)),
+    )
+
+    def announce(story: Story) -> object:
+        starts_ms = story.now_ms + starts_s * 1000
+        return story.command(
+            "announce", id=change, scope={"tenant": tenant}, factor=factor, starts_at=to_rfc3339(starts_ms),
+            ends_at=to_rfc3339(starts_ms + length_s * 1000),
+        )  # fmt: skip
+
+    return announce
+
+
 waits = st.sampled_from([0.5, 1, 5, 10, 20, 60, 61, 400]).map(lambda s: lambda story: story.wait(s))
 ticks = st.integers(0, PARTITIONS - 1).map(lambda p: lambda story: story.tick(p))
 steps = st.lists(
-    st.one_of(verdicts(), verdicts(), verdicts(), waits, waits, commands(), rule_sets(), ticks), max_size=50
+    st.one_of(
+        verdicts(), verdicts(), verdicts(), waits, waits, commands(), expectations(), rule_sets(), ticks
+    ),
+    max_size=50,
 )
 
 
@@ -87,7 +121,7 @@ def told(steps_taken: list[Step]) -> Story:
 def written(outputs: list[Outputs]) -> bytes:
     """All that reaches a topic, as bytes."""
     return msgspec.json.encode(
-        [(out.alerts, out.switches, [c.body for c in out.controls]) for out in outputs]
+        [(out.alerts, out.switches, [c.body for c in out.controls], out.expectations) for out in outputs]
     )
 
 
@@ -150,6 +184,22 @@ def test_every_switch_ends_and_no_more_are_engaged_than_allowed(steps_taken) -> 
     story.wait(31 * 86_400)
     story.wait(3600)
     assert story.core.engaged() == {}
+
+
+@settings(max_examples=200, deadline=None)
+@given(steps)
+def test_nothing_that_is_held_back_fires_or_is_a_limit(steps_taken) -> None:
+    story = told(steps_taken)
+    for alert in story.alerts():
+        softened = alert.held is not None or alert.bar_factor is not None
+        assert not (softened and alert.rule in ("killer", "second", "trial", "budget"))
+        assert alert.held is None or alert.state in ("pending", "resolved")
+    story.wait(86_400)
+    story.wait(60 * 86_400)
+    story.wait(60 * 86_400)
+    topic = {each.key: each.value for out in story.said for each in out.expectations}
+    assert set(topic.values()) <= {None}
+    assert all(alert.held is None for alert in story.standing().values())
 
 
 MOVES = {

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import ConfigDict, Field
 
-from tokenfuse.contracts.alert import AlertState, Driver, Kind, Severity, SwitchRefusal
+from tokenfuse.contracts.alert import AlertState, Driver, HeldReason, Kind, Severity, SwitchRefusal
 from tokenfuse.contracts.public.base import Number, PublicModel, Time, UsdText
 
 
@@ -43,6 +43,19 @@ class Enforcement(PublicModel):
     """After this the switch is void."""
     generation: int
     """Generation of the switch."""
+
+
+class Held(PublicModel):
+    """Why an alert does not fire although its rule is over its threshold: what a person said."""
+
+    reason: HeldReason
+    """A change was announced, this level was called expected, or it was called a false alarm."""
+    by: str
+    """Who said so."""
+    until: Time
+    """After this it is forgotten."""
+    change: str | None = None
+    """Id of the planned change."""
 
 
 class Alert(PublicModel):
@@ -105,3 +118,7 @@ class Alert(PublicModel):
     """Why a rule that acts has no switch engaged."""
     exhausted_at: Time | None = None
     """When the budget will be gone at the present pace, for kind `burn_rate`."""
+    held: Held | None = None
+    """Set while it is held back: such an alert stays pending and notifies nobody."""
+    bar_factor: Number | None = None
+    """How many times its threshold false alarms have raised the bar to on this scope."""

@@ -6,9 +6,9 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import ConfigDict, Field
 
-from tokenfuse.contracts.command import TTL_SECONDS_MAX, CommandKind
+from tokenfuse.contracts.command import FACTOR_MAX, TTL_SECONDS_MAX, CommandKind, Feedback
 from tokenfuse.contracts.killswitch import Action
-from tokenfuse.contracts.public.base import PublicModel, Time
+from tokenfuse.contracts.public.base import Number, PublicModel, Time
 
 
 class Command(PublicModel):
@@ -28,12 +28,22 @@ class Command(PublicModel):
     reason: Annotated[str, Field(max_length=1000)] = ""
     """Why."""
     scope: dict[str, str] | None = None
-    """For engage, release and silence: axis to value; {} is everything."""
+    """For engage, release, silence and announce: axis to value; {} is everything."""
     fingerprint: str | None = None
-    """For ack: the alert."""
+    """For ack and feedback: the alert."""
     action: Action | None = None
     """For engage."""
     ttl_seconds: Annotated[int, Field(ge=1, le=TTL_SECONDS_MAX)] | None = None
     """For engage and silence: seconds until it ends; mandatory there."""
     ruleset: Any = None
     """For rules: the compiled rule set."""
+    feedback: Feedback | None = None
+    """For feedback: what the alert was; it is mandatory there."""
+    factor: Annotated[Number, Field(ge=1, le=FACTOR_MAX)] | None = None
+    """For announce: how many times the usual is expected; mandatory there."""
+    starts_at: Time | None = None
+    """For announce: when the change begins; mandatory there."""
+    ends_at: Time | None = None
+    """For announce: when it is over; mandatory there."""
+    change: str | None = None
+    """For cancel: id of the command that announced the change; mandatory there."""

@@ -8,6 +8,7 @@ from typing import Any, Final
 from tokenfuse.contracts.public.alert import Alert
 from tokenfuse.contracts.public.command import Command
 from tokenfuse.contracts.public.event import CostEvent
+from tokenfuse.contracts.public.expectation import Expectation
 from tokenfuse.contracts.public.killswitch import KillSwitch
 from tokenfuse.contracts.public.rollup import Rollup
 
@@ -17,4 +18,5 @@ SCHEMAS: Final[dict[str, Callable[[], dict[str, Any]]]] = {
     "killswitch": KillSwitch.json_schema,
     "rollup": Rollup.json_schema,
     "command": Command.json_schema,
+    "expectation": Expectation.json_schema,
 }

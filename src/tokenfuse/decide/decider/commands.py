@@ -9,11 +9,12 @@ from msgspec import UnsetType
 
 from tokenfuse.contracts.axes import AXES, FURTHER_AXES
 from tokenfuse.contracts.clock import from_rfc3339
+from tokenfuse.contracts.command import TTL_SECONDS_MAX
 from tokenfuse.contracts.killswitch import switch_key
 from tokenfuse.contracts.ruleset import decode_ruleset
 from tokenfuse.contracts.scope import scope_key
 from tokenfuse.decide.decider.outputs import Reason
-from tokenfuse.decide.decider.state import Hold
+from tokenfuse.decide.decider.state import Change, Hold
 from tokenfuse.decide.decider.switches import PERSON
 from tokenfuse.windows.reach import out_of_reach
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from tokenfuse.contracts.command import Command, CommandKind
     from tokenfuse.contracts.ruleset import RuleSet
+    from tokenfuse.decide.decider.expectations import Expectations
     from tokenfuse.decide.decider.lifecycle import Lifecycle
     from tokenfuse.decide.decider.silences import Silences
     from tokenfuse.decide.decider.state import State
@@ -36,6 +38,9 @@ IDS_MAX: Final = 100_000
 AHEAD_MS_MAX: Final = 7 * 86_400_000
 """A command may be ahead of the decider's clock, which stands still when no events are ingested, but not by more."""
 
+ANNOUNCED_AHEAD_MS_MAX: Final = TTL_SECONDS_MAX * 1000
+"""A planned change begins within a month: what lies further ahead is planned again before it."""
+
 LABEL: Final = "labels."
 
 
@@ -47,17 +52,19 @@ class Commands:
         lifecycle: whose alerts are acknowledged and silenced.
         switches: engaged and released.
         silences: set and lifted.
+        expectations: changes announced and cancelled, feedback taken.
         adopt: puts a rule set in force.
     """
 
     def __init__(
-        self, state: State, lifecycle: Lifecycle, switches: Switches, silences: Silences,
+        self, state: State, lifecycle: Lifecycle, switches: Switches, silences: Silences, expectations: Expectations,
         adopt: Callable[[RuleSet, Turn], None],
     ) -> None:  # fmt: skip
         self._state = state
         self._lifecycle = lifecycle
         self._switches = switches
         self._silences = silences
+        self._expectations = expectations
         self._adopt = adopt
         self._verbs: dict[CommandKind, Callable[[Command, Turn], Reason | None]] = {
             "engage": self._engage,
@@ -66,6 +73,9 @@ class Commands:
             "ack": self._ack,
             "silence": self._silence,
             "unsilence": self._unsilence,
+            "feedback": self._feedback,
+            "announce": self._announce,
+            "cancel": self._cancel,
         }
 
     def is_known(self, command: Command) -> bool:
@@ -134,6 +144,8 @@ class Commands:
         alert = self._state.alerts.get(command.fingerprint)
         if alert is None or alert.state == "resolved":
             return Reason.UNKNOWN_ALERT
+        if alert.acked_by is None:
+            alert.acked_ms = turn.clock_ms
         alert.acked_by = command.by
         turn.emit(alert, turn.clock_ms)
         return None
@@ -154,6 +166,56 @@ class Commands:
             return reason
         done = self._silences.lift(scope_key(command.scope or {}), self._lifecycle.active(), turn)
         return None if done else Reason.NOT_SILENCED
+
+    def _feedback(self, command: Command, turn: Turn) -> Reason | None:
+        """A resolved alert teaches too, as long as it is remembered."""
+        if command.fingerprint is None:
+            return Reason.MISSING_FINGERPRINT
+        if command.feedback is None:
+            return Reason.MISSING_FEEDBACK
+        alert = self._state.alerts.get(command.fingerprint)
+        if alert is None:
+            return Reason.UNKNOWN_ALERT
+        reason = self._expectations.refusal(alert)
+        if reason is None:
+            self._expectations.teach(alert, command.feedback, command.by, command.reason, turn)
+            self._lifecycle.review(turn)
+            if alert.state == "firing" and not alert.breaching:
+                self._lifecycle.resolve(alert, "cleared", turn)  # it only went on firing for a while
+        return reason
+
+    def _announce(self, command: Command, turn: Turn) -> Reason | None:
+        now_ms = _start_ms(command, turn)
+        starts_ms, ends_ms = _ms(command.starts_at), _ms(command.ends_at)
+        reason = _scope_fault(command)
+        if reason is not None or command.factor is None:
+            return reason or Reason.MISSING_FACTOR
+        if now_ms is None or starts_ms is None or ends_ms is None:
+            return Reason.BAD_TIME
+        too_long = ends_ms - starts_ms > TTL_SECONDS_MAX * 1000
+        if ends_ms <= max(starts_ms, now_ms) or starts_ms > now_ms + ANNOUNCED_AHEAD_MS_MAX or too_long:
+            return Reason.BAD_TIME
+        change = Change(
+            id=command.id, scope=scope_key(command.scope or {}), factor=command.factor, starts_ms=starts_ms,
+            ends_ms=ends_ms, by=command.by, reason=command.reason,
+        )  # fmt: skip
+        if not self._expectations.announce(change, turn):
+            return Reason.CHANGES_FULL
+        self._lifecycle.review(turn)
+        return None
+
+    def _cancel(self, command: Command, turn: Turn) -> Reason | None:
+        if command.change is None or not self._expectations.cancel(command.change, turn):
+            return Reason.UNKNOWN_CHANGE
+        self._lifecycle.review(turn)
+        return None
+
+
+def _ms(text: str | None) -> int | None:
+    try:
+        return None if text is None else from_rfc3339(text)
+    except ValueError:
+        return None
 
 
 def _start_ms(command: Command, turn: Turn) -> int | None:

@@ -1,7 +1,7 @@
 """The decider's pure core: one signal in, alerts, switches and control blocks out; no clock, no input or output.
 
     signal ─► seen before? ─► clocks ─► verdict: lifecycle ─► incident ─► kill switch ─┐
-                                        command: rules, switches, acks, silences      ─┼─► outputs of the turn
+                                        command: rules, switches, acks, expectations  ─┼─► outputs of the turn
                                         clock: whatever is due                        ─┘
 
 The Faust shell and `replay` drive it alike. The same log gives the same outputs; `snapshot` and `restore` change none.
@@ -11,15 +11,16 @@ from __future__ import annotations
 
 from collections import Counter
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
-from tokenfuse.contracts.alert import AlertState
+from tokenfuse.contracts.alert import AlertState, HeldReason
 from tokenfuse.contracts.axes import CELL, GLOBAL, JOINT
 from tokenfuse.contracts.block import CONTROL_FORMAT, Control
 from tokenfuse.contracts.ruleset import AnyRule, RuleSet, encode_ruleset
 from tokenfuse.contracts.scope import parse_scope_key
 from tokenfuse.contracts.signal import Clock, CommandSignal, Signal, Verdict
 from tokenfuse.decide.decider.commands import Commands
+from tokenfuse.decide.decider.expectations import Expectations
 from tokenfuse.decide.decider.facts import Facts, facts_of
 from tokenfuse.decide.decider.lifecycle import Lifecycle
 from tokenfuse.decide.decider.outputs import Outputs, Reason
@@ -49,8 +50,11 @@ class DeciderCore:
         self._partitions = deltas_partitions
         self._switches = Switches(state)
         self._silences = Silences(state)
-        self._lifecycle = Lifecycle(state, self._switches)
-        self._commands = Commands(state, self._lifecycle, self._switches, self._silences, self._adopt)
+        self._expectations = Expectations(state)
+        self._lifecycle = Lifecycle(state, self._switches, self._expectations)
+        self._commands = Commands(
+            state, self._lifecycle, self._switches, self._silences, self._expectations, self._adopt
+        )
         self._rules = {rule.id: rule for rule in state.ruleset.rules} if state.ruleset else {}
         self._facts = {each: facts_of(rule) for each, rule in self._rules.items()}
 
@@ -95,6 +99,15 @@ class DeciderCore:
         """How many alerts are in each state."""
         counts = Counter(alert.state for alert in self._state.alerts.values())
         return {state: counts[state] for state in ("pending", "firing", "resolved")}
+
+    def held_counts(self) -> dict[HeldReason, int]:
+        """How many alerts are held back, by reason."""
+        counts = Counter(
+            alert.held.reason
+            for alert in self._state.alerts.values()
+            if alert.held and alert.state == "pending"
+        )
+        return {reason: counts[reason] for reason in get_args(HeldReason)}
 
     def apply(self, offset: int, signal: Signal) -> Outputs:
         """Apply one signal. Never raises for what a signal says; see `Outputs.refused`.
@@ -145,6 +158,9 @@ class DeciderCore:
             self._switches.expire(turn)
             if self._silences.is_due(turn.clock_ms):
                 self._silences.expire(self._lifecycle.active(), turn)
+            if self._expectations.is_due(turn.clock_ms):
+                self._expectations.expire(turn)
+                self._lifecycle.review(turn)
 
     def _judge(self, verdict: Verdict, turn: Turn) -> None:
         facts = self._facts.get(verdict.rule)
@@ -174,6 +190,7 @@ class DeciderCore:
     def _finish(self, turn: Turn) -> Outputs:
         """Write each switch and each alert once, as it stands at the end of the turn; roots before what they explain."""
         self._switches.settle(turn)
+        self._expectations.settle(turn)
         changed = [self._state.alerts[each] for each in turn.alerts if each in self._state.alerts]
         for alert in sorted(changed, key=lambda each: (each.inhibited_by is not None, each.fingerprint)):
             self._silences.mark(alert)

@@ -16,9 +16,12 @@ from tokenfuse.contracts.ruleset import (
     Response,
     RuleMode,
     SpikeRule,
+    VolumeRule,
 )
 
 Unit = Literal["usd", "tokens", "share", "ratio", "count", "seconds"]
+
+VOLUME: Final = "volume"
 
 KIND_UNITS: Final[dict[Kind, Unit]] = {
     "cap": "usd", "burst": "ratio", "spike": "ratio", "burn_rate": "ratio", "drift": "ratio",
@@ -27,7 +30,11 @@ KIND_UNITS: Final[dict[Kind, Unit]] = {
 
 
 class Facts(Struct, frozen=True, kw_only=True):
-    """What the decider needs of one rule. `ladder` names the rules that are rungs of one ladder on one scope."""
+    """What the decider needs of one rule. `ladder` names the rules that are rungs of one ladder on one scope.
+
+    Attributes:
+        signal: of drift, or VOLUME; empty for all others. effect_min: the rule's own, or its `ratio_min`.
+    """
 
     rule: str
     kind: Kind
@@ -43,6 +50,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     keep_firing_ms: int = 0
     response: Response | None = None
     runbook: str | None = None
+    signal: str = ""
+    effect_min: float = 0.0
 
     @property
     def acts(self) -> bool:
@@ -59,8 +68,18 @@ def facts_of(rule: AnyRule) -> Facts:
         # Budget thresholds of one window are rungs; an hourly and a daily spike say the same thing twice.
         ladder=_ladder(rule, window),
         for_ms=rule.for_seconds * 1000, keep_firing_ms=rule.keep_firing_for_seconds * 1000,
-        response=rule.response, runbook=rule.runbook,
+        response=rule.response, runbook=rule.runbook, signal=_signal(rule), effect_min=_effect_min(rule),
     )  # fmt: skip
+
+
+def _signal(rule: AnyRule) -> str:
+    return rule.signal if isinstance(rule, DriftRule) else VOLUME if isinstance(rule, VolumeRule) else ""
+
+
+def _effect_min(rule: AnyRule) -> float:
+    if isinstance(rule, DriftRule):
+        return rule.effect_min
+    return rule.ratio_min if isinstance(rule, VolumeRule) else 0.0
 
 
 def _ladder(rule: AnyRule, window: str) -> str:
@@ -73,6 +92,8 @@ def _ladder(rule: AnyRule, window: str) -> str:
 def _unit(rule: AnyRule) -> Unit:
     if isinstance(rule, AgentRule):
         return {"tokens": "tokens", "context": "tokens", "seconds": "seconds"}.get(rule.measure, "count")  # type: ignore[return-value]
+    if isinstance(rule, VolumeRule):
+        return "count"  # calls in the window, not a multiple
     if isinstance(rule, DriftRule):
         return "tokens" if rule.signal in ("prompt", "output") else "share"
     return KIND_UNITS[rule.kind]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tokenfuse.contracts.signal import Verdict
+    from tokenfuse.decide.decider.expectations import Expectations
     from tokenfuse.decide.decider.facts import Facts
     from tokenfuse.decide.decider.state import Resolution, State
     from tokenfuse.decide.decider.switches import Switches
@@ -42,10 +43,12 @@ class Lifecycle:
     Args:
         state: shared with the other parts.
         switches: engaged by firing alerts.
+        expectations: hold back what people said is to be expected.
     """
 
-    def __init__(self, state: State, switches: Switches) -> None:
+    def __init__(self, state: State, switches: Switches, expectations: Expectations) -> None:
         self._state = state
+        self._expectations = expectations
         self._alerts = state.alerts
         self._switches = switches
         self._board = Board(state.alerts)
@@ -55,6 +58,7 @@ class Lifecycle:
         """Apply one verdict of a rule in force."""
         alert = self._alerts.get(fingerprint_of(verdict.rule, verdict.scope))
         if verdict.state == "clear":
+            self._expectations.cleared(fingerprint_of(verdict.rule, verdict.scope))
             if alert is not None and alert.breaching:
                 self._clear(alert, verdict, turn)
         elif alert is None or alert.state == "resolved":
@@ -92,6 +96,11 @@ class Lifecycle:
             if fired:
                 self._orphan(orphan)
 
+    def review(self, turn: Turn) -> None:
+        """Expectations changed: hold back what is expected now, and let go what is not any more."""
+        for alert in self.active():
+            self._weigh(alert, turn)
+
     def active(self) -> Iterable[AlertRecord]:
         """Alerts that are not resolved."""
         return [alert for alert in self._alerts.values() if alert.state != "resolved"]
@@ -107,6 +116,7 @@ class Lifecycle:
             fired_ms=old.fired_ms if old else [],
         )  # fmt: skip
         self._alerts[alert.fingerprint] = alert
+        self._expectations.mark(alert)
         self._board.add(alert)
         self._timers.set(alert)
         turn.emit(alert, verdict.at_ms)
@@ -124,6 +134,8 @@ class Lifecycle:
         alert.evidence, alert.facts, alert.cleared_ms = verdict, facts, None
         self._board.add(alert)
         self._timers.set(alert)
+        self._expectations.adopt_acknowledged(alert, turn)
+        self._weigh(alert, turn)
         if alert.state != "firing":
             return
         self._switches.engage(alert, turn)
@@ -134,11 +146,22 @@ class Lifecycle:
         if doubled or clock - alert.emitted_ms >= UPDATE_MS:
             turn.emit(alert, verdict.at_ms)
 
+    def _weigh(self, alert: AlertRecord, turn: Turn) -> None:
+        """Hold an alert back or let it go; one that people see and that is held back is over."""
+        before = alert.held, alert.bar_factor
+        self._expectations.mark(alert)
+        if alert.held is not None and (alert.state == "firing" or not alert.breaching):
+            self.resolve(alert, "held_back", turn)
+        elif (alert.held, alert.bar_factor) != before:
+            self._timers.set(alert)
+            turn.emit(alert, self._state.clocks[alert.partition])
+
     def _clear(self, alert: AlertRecord, verdict: Verdict, turn: Turn) -> None:
         clock = self._state.clocks[alert.partition]
         alert.cleared_ms = clock
         alert.at_ms = max(alert.at_ms, verdict.at_ms)
-        if alert.state == "pending" and clock - alert.since_ms < alert.facts.for_ms:
+        early = alert.held is not None or clock - alert.since_ms < alert.facts.for_ms
+        if alert.state == "pending" and early:
             self.resolve(alert, "cleared_before_firing", turn)
         else:
             # A breach that stood long enough is told even if it ended while it waited for company.
@@ -173,7 +196,8 @@ class Lifecycle:
 
     def _is_ready(self, alert: AlertRecord) -> bool:
         clock = self._state.clocks[alert.partition]
-        return alert.state == "pending" and clock - alert.since_ms >= alert.facts.for_ms
+        waited = clock - alert.since_ms >= alert.facts.for_ms
+        return alert.state == "pending" and alert.held is None and waited
 
     def _is_unexplained(self, alert: AlertRecord) -> bool:
         """Whether the alert that explained this one is over, or has become too small for it."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from tokenfuse.contracts.clock import to_rfc3339
 from tokenfuse.contracts.money import NANO
 from tokenfuse.contracts.scope import parse_scope_key
+from tokenfuse.decide.decider.facts import VOLUME
 from tokenfuse.decide.decider.incidents import amount_nanousd, breadth
 
 if TYPE_CHECKING:
@@ -61,8 +62,29 @@ def summary(alert: AlertRecord, enforcement: Enforcement | None) -> str:
     if alert.state == "resolved":
         return _resolved(alert, enforcement)
     again = "" if alert.state == "pending" else _again(alert)
-    parts = [_fact(alert), _money(alert), _why(alert), again, _done(alert, enforcement)]
+    parts = [
+        _fact(alert),
+        _money(alert),
+        _why(alert),
+        again,
+        _bar(alert),
+        _done(alert, enforcement),
+        _held(alert),
+    ]
     return "; ".join(part for part in parts if part) + "."
+
+
+def accepted_words(alert: AlertRecord, most: float) -> str:
+    """What is accepted of a rule's scope, up to a level (`levels.level`).
+
+    The value of a drift, else times the threshold, which moves with what is usual.
+    """
+    facts, measure = alert.facts, QUANTITIES.get(alert.facts.driver, alert.facts.driver)
+    if facts.signal == "cache":
+        return f"{measure} down to {quantity(max(1 - most, 0.0), facts.unit)}"
+    if facts.signal and facts.signal != VOLUME:
+        return f"{measure} up to {quantity(most, facts.unit)}"
+    return f"up to {quantity(most, 'ratio')} the threshold"
 
 
 def switch_reason(alert: AlertRecord) -> str:
@@ -217,12 +239,34 @@ def _done(alert: AlertRecord, enforcement: Enforcement | None) -> str:
     return "this rule stops nothing" if alert.state == "firing" and not alert.facts.acts else ""
 
 
+def _bar(alert: AlertRecord) -> str:
+    """What false alarms have taught, where it fires in spite of them."""
+    if alert.bar_factor <= 1 or alert.held is not None:
+        return ""
+    return f"false alarms have raised its bar to {alert.bar_factor:g} times the threshold"
+
+
+def _held(alert: AlertRecord) -> str:
+    """Why it does not fire, who said so, and until when."""
+    held = alert.held
+    if held is None:
+        return ""
+    change = f" (change {_short(held.change)})" if held.change else ""
+    return (
+        f"held back: {held.words} until {_time(held.until_ms, alert.at_ms)}, says {_short(held.by)}{change}"
+    )
+
+
 def _resolved(alert: AlertRecord, enforcement: Enforcement | None) -> str:
     name, evidence = _capital(who(alert.scope)), alert.evidence
     if alert.resolution == "rule_removed":
         return (
             f"{name}: no longer watched by rule {alert.facts.rule}, which was removed or no longer covers it."
         )
+    if alert.resolution == "held_back":
+        return f"{name}: rule {alert.facts.rule} is {_held(alert) or 'held back'}."
+    if alert.resolution == "cleared_before_firing" and alert.held is not None:
+        return f"{name}: rule {alert.facts.rule} was {_held(alert)}; it is back below its threshold."
     if alert.resolution == "cleared_before_firing":
         return f"{name}: rule {alert.facts.rule} was close to firing, and cleared before it did."
     over = "above its cap" if alert.facts.kind == "cap" else "above normal"

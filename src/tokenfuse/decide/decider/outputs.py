@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from tokenfuse.contracts.alert import Alert
 from tokenfuse.contracts.block import Control
+from tokenfuse.contracts.expectation import Expectation
 from tokenfuse.contracts.killswitch import Heartbeat, Switch
 
 
@@ -36,6 +37,17 @@ class Reason(StrEnum):
     NOT_SILENCED = "not_silenced"
     SWITCHES_FULL = "switches_full"
     SILENCES_FULL = "silences_full"
+    MISSING_FEEDBACK = "missing_feedback"
+    EXPLICIT_LIMIT = "explicit_limit"
+    """Feedback on a rule whose limit a person set: caps, budgets and limits of agents are changed in the rule files."""
+
+    STOPS_TRAFFIC = "stops_traffic"
+    """Feedback on a rule that enforces a kill switch: no word of a person softens it, only its rule."""
+
+    LESSONS_FULL = "lessons_full"
+    MISSING_FACTOR = "missing_factor"
+    CHANGES_FULL = "changes_full"
+    UNKNOWN_CHANGE = "unknown_change"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +67,15 @@ class SwitchChange:
     generation: int
 
 
+@dataclass(frozen=True, slots=True)
+class ExpectationChange:
+    """One message on `tokenfuse.expectations`; value None is the tombstone. `generation` goes into the header."""
+
+    key: str
+    value: Expectation | None
+    generation: int
+
+
 @dataclass(slots=True)
 class Outputs:
     """Everything that one signal caused, in the order in which it is to be produced.
@@ -67,6 +88,7 @@ class Outputs:
     alerts: list[Alert] = field(default_factory=list)
     switches: list[SwitchChange] = field(default_factory=list)
     controls: list[Control] = field(default_factory=list)
+    expectations: list[ExpectationChange] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
 
     def refuse(self, reason: Reason, detail: str = "") -> None:

@@ -53,7 +53,7 @@ class Silences:
 
     def mark(self, alert: AlertRecord) -> None:
         """Note on an alert until when it is silenced."""
-        found = [until_ms for scope, until_ms in self._state.silences.items() if _is_inside(alert, scope)]
+        found = [until_ms for scope, until_ms in self._state.silences.items() if is_inside(alert, scope)]
         alert.silenced_until_ms = max(found, default=None)
 
     def is_due(self, clock_ms: int) -> bool:
@@ -68,7 +68,8 @@ class Silences:
                 turn.emit(alert, turn.clock_ms)
 
 
-def _is_inside(alert: AlertRecord, scope: str) -> bool:
+def is_inside(alert: AlertRecord, scope: str) -> bool:
+    """Whether an alert is about a scope: on it, inside it, or nine tenths of it that tenant's money."""
     return pairs(scope) <= pairs(alert.scope) or any(
         part.axis == "tenant" and part.share >= INSIDE_SHARE and contributor_key(part) == scope
         for part in alert.evidence.contributors

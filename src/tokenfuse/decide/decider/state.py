@@ -11,7 +11,7 @@ from zlib import crc32
 import msgspec
 from msgspec import Struct
 
-from tokenfuse.contracts.alert import AlertState, SwitchRefusal
+from tokenfuse.contracts.alert import AlertState, HeldReason, SwitchRefusal
 from tokenfuse.contracts.formats import Readable, UnknownFormatError
 from tokenfuse.contracts.killswitch import Action, Mode, Switch
 from tokenfuse.contracts.ruleset import RuleSet
@@ -32,7 +32,53 @@ _readable: Final = Readable("decider checkpoint", 1, FORMAT)
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Resolution = Literal["cleared", "cleared_before_firing", "rule_removed"]
+Resolution = Literal["cleared", "cleared_before_firing", "rule_removed", "held_back"]
+
+
+class HeldBack(Struct, frozen=True, kw_only=True):
+    """Why an alert does not fire; `change`: id of the planned change. `words`: what was expected."""
+
+    reason: HeldReason
+    by: str
+    until_ms: int
+    words: str
+    change: str | None = None
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """A planned change: up to `factor` times the usual is expected of a scope from starts_ms until ends_ms."""
+
+    id: str
+    scope: str
+    factor: float
+    starts_ms: int
+    ends_ms: int
+    by: str
+    reason: str = ""
+
+
+class Lesson(Struct, kw_only=True):
+    """What feedback on one rule and scope has taught. Times are the decider's clock.
+
+    Attributes:
+        steps: false alarms that count still. raised_ms: since when the last of them counts.
+        episode: level of the breach that was called a false alarm, as long as it stands.
+        accepted: level that was called expected; it counts until accepted_until_ms. words: the same for people.
+        said_ms: when feedback was given last.
+    """
+
+    fingerprint: str
+    rule: str
+    scope: str
+    by: str
+    reason: str
+    said_ms: int
+    steps: int = 0
+    raised_ms: int = 0
+    episode: float | None = None
+    accepted: float | None = None
+    accepted_until_ms: int = 0
+    words: str = ""
 
 
 class AlertRecord(Struct, kw_only=True):
@@ -47,6 +93,8 @@ class AlertRecord(Struct, kw_only=True):
         inhibited_by: fingerprint of the alert that explains this one.
         visible: it has been seen firing without inhibition.
         emitted_ms, emitted_nanousd: clock and excess of the last message.
+        acked_ms: the decider's clock when it was acknowledged.
+        held: why it does not fire. bar_factor: times its threshold that false alarms have raised the bar to.
     """
 
     fingerprint: str
@@ -70,6 +118,9 @@ class AlertRecord(Struct, kw_only=True):
     resolution: Resolution | None = None
     emitted_ms: int = 0
     emitted_nanousd: int = 0
+    acked_ms: int | None = None
+    held: HeldBack | None = None
+    bar_factor: float = 1.0
 
     @property
     def breaching(self) -> bool:
@@ -103,6 +154,7 @@ class State(Struct, kw_only=True):
         holds: switch key to owner to hold. published: what the switch topic says now.
         cooldowns: fingerprint to the clock until which its rule may not engage again.
         silences: canonical scope key to clock.
+        changes: planned changes by id. lessons: by fingerprint.
     """
 
     format: int = FORMAT
@@ -119,6 +171,8 @@ class State(Struct, kw_only=True):
     published: dict[str, Switch] = {}
     cooldowns: dict[str, int] = {}
     silences: dict[str, int] = {}
+    changes: dict[str, Change] = {}
+    lessons: dict[str, Lesson] = {}
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -54,7 +54,7 @@ def wait_ms(alert: AlertRecord) -> int:
 def due_ms(alert: AlertRecord) -> int | None:
     """When the alert changes next by itself; None: only by a verdict."""
     if alert.state == "pending":
-        return alert.since_ms + wait_ms(alert)
+        return None if alert.held is not None else alert.since_ms + wait_ms(alert)
     if alert.state == "resolved":
         return (alert.resolved_ms or 0) + RESOLVED_KEPT_MS
     ends = None if alert.cleared_ms is None else alert.cleared_ms + alert.facts.keep_firing_ms

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, get_args
 
-from tokenfuse.contracts.alert import Alert, ContributorUsd, Driver, DriverUsd
+from tokenfuse.contracts.alert import Alert, ContributorUsd, Driver, DriverUsd, Held
 from tokenfuse.contracts.clock import to_rfc3339
 from tokenfuse.contracts.money import NANO, to_usd
 from tokenfuse.contracts.scope import parse_scope_key
@@ -38,8 +38,16 @@ def transition(alert: AlertRecord, enforcement: Enforcement | None, seq: int) ->
         runbook=facts.runbook, action=facts.response.action if facts.response else None,
         enforcement=enforcement, switch_refused=alert.switch_refused, inhibited_by=alert.inhibited_by,
         acked_by=alert.acked_by, silenced_until=None if silenced is None else to_rfc3339(silenced),
-        exhausted_at=None if exhausted is None else to_rfc3339(exhausted),
+        exhausted_at=None if exhausted is None else to_rfc3339(exhausted), held=_held(alert),
+        bar_factor=alert.bar_factor if alert.bar_factor > 1 else None,
     )  # fmt: skip
+
+
+def _held(alert: AlertRecord) -> Held | None:
+    held = alert.held
+    if held is None:
+        return None
+    return Held(reason=held.reason, by=held.by, until=to_rfc3339(held.until_ms), change=held.change)
 
 
 def _shown(value: float, unit: str) -> float:

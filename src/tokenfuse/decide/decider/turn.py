@@ -20,6 +20,7 @@ class Turn:
         clock_ms: the decider's clock.
         alerts: fingerprints to be written once at the end, however often they changed.
         switch_keys: switches to be compared with what the topic says.
+        expectation_keys: planned changes and lessons that changed.
     """
 
     offset: int
@@ -27,6 +28,7 @@ class Turn:
     out: Outputs = field(default_factory=Outputs)
     alerts: set[str] = field(default_factory=set)
     switch_keys: set[str] = field(default_factory=set)
+    expectation_keys: set[str] = field(default_factory=set)
 
     def emit(self, alert: AlertRecord, at_ms: int) -> None:
         """Have the alert written at the end of the turn; its time never goes back."""
