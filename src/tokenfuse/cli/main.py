@@ -16,6 +16,7 @@ VERBS: Final = (
     "killswitch",
     "alerts",
     "changes",
+    "budgets",
     "notify",
     "topics",
     "schema",

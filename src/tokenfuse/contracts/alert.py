@@ -45,6 +45,15 @@ class Enforcement(Struct, frozen=True, kw_only=True):
     generation: int
 
 
+class Forecast(Struct, frozen=True, kw_only=True):
+    """What a budget's month will come to, and between what it lies four times of five."""
+
+    usd: str
+    low_usd: str
+    high_usd: str
+    ends_at: str
+
+
 class Held(Struct, frozen=True, kw_only=True):
     """Why an alert does not fire although its rule is over its threshold: what a person said.
 
@@ -103,6 +112,7 @@ class Alert(Struct, frozen=True, kw_only=True):
     exhausted_at: str | None = None
     held: Held | None = None
     bar_factor: float | None = None
+    forecast: Forecast | None = None
 
 
 _encoder = msgspec.json.Encoder()

@@ -36,6 +36,15 @@ class Contributor(Struct, frozen=True):
     share: float
 
 
+class Outlook(Struct, frozen=True):
+    """What a budget's period will come to at its end, and between what it lies four times of five."""
+
+    nanousd: int
+    low_nanousd: int
+    high_nanousd: int
+    ends_ms: int
+
+
 class Verdict(Struct, frozen=True, kw_only=True, tag="verdict"):
     """What one rule says of one scope, written when it changes and once a minute while it stands.
 
@@ -66,6 +75,7 @@ class Verdict(Struct, frozen=True, kw_only=True, tag="verdict"):
     examples: tuple[str, ...] = ()
     until_ms: int | None = None  # end of a calendar window: the latest moment a switch may stand
     exhausted_ms: int | None = None  # when a budget will be gone, or when it was found gone
+    outlook: Outlook | None = None  # of a month with a budget
 
 
 class Clock(Struct, frozen=True, kw_only=True, tag="clock"):

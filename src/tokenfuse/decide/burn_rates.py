@@ -11,6 +11,7 @@ from tokenfuse.contracts.ruleset import BurnRateRule
 from tokenfuse.decide.evidence import COST
 from tokenfuse.decide.judge import Court
 from tokenfuse.decide.limits import Limits
+from tokenfuse.decide.outlooks import outlook
 from tokenfuse.decide.standings import Finding
 from tokenfuse.detect.arrays import FloatArray, IntArray
 from tokenfuse.detect.burn_rate import Budgets, BurnScore, burn_rate
@@ -123,6 +124,7 @@ class BurnRateJudge:
                 rule.driver,
             ),
             exhausted_ms=_exhausted_ms(latest_s, float(score.lasts_s[i])),
+            outlook=partial(outlook, self._table, scope, rule.window, latest_s),
         )
         self._standings.found(rule, value, finding, now_ms)
 

@@ -12,6 +12,7 @@ from tokenfuse.contracts.ruleset import ROLLING, CapRule
 from tokenfuse.decide.evidence import COST
 from tokenfuse.decide.judge import Court
 from tokenfuse.decide.limits import Limits
+from tokenfuse.decide.outlooks import outlook
 from tokenfuse.decide.standings import Finding
 from tokenfuse.detect.cap import breached
 from tokenfuse.windows.calendar import period_end_s, period_starts
@@ -92,6 +93,7 @@ class CapJudge:
                 rule.driver,
             ),
             until_ms=until_s * 1000 if until_s is not None else None,
+            outlook=partial(outlook, self._table, scope, rule.window, latest_s),
         )
         self._standings.found(rule, value, finding, now_ms)
 

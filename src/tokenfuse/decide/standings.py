@@ -10,7 +10,7 @@ import numpy as np
 
 from tokenfuse.contracts.ruleset import AnyRule
 from tokenfuse.contracts.scope import axis_scope_key
-from tokenfuse.contracts.signal import Contributor, DriverPart, Verdict, VerdictState
+from tokenfuse.contracts.signal import Contributor, DriverPart, Outlook, Verdict, VerdictState
 from tokenfuse.decide.evidence import Evidence
 from tokenfuse.windows.pane import Ids
 from tokenfuse.windows.scopes import Scopes
@@ -36,6 +36,7 @@ class Finding:
         starts_ms: event time at which it began, if this is the first finding.
         evidence: called only if the finding is told.
         per_hour_nanousd: current excess per hour.
+        outlook: called only if the finding is told.
     """
 
     value: float
@@ -47,6 +48,7 @@ class Finding:
     evidence: Callable[[], Evidence]
     until_ms: int | None = None
     exhausted_ms: int | None = None
+    outlook: Callable[[], Outlook | None] | None = None
 
 
 @dataclass
@@ -191,5 +193,6 @@ class Standings:
                 examples=evidence.examples,
                 until_ms=finding.until_ms,
                 exhausted_ms=finding.exhausted_ms,
+                outlook=finding.outlook() if finding.outlook is not None and few else None,
             )
         )

@@ -77,6 +77,7 @@ def test_what_the_product_writes_is_valid_by_schema_and_model(name):
     ("struct", "model"),
     [(alert.Alert, Alert), (killswitch.Switch, KillSwitch), (command.Command, Command),
      (expectation.Expectation, Expectation), (alert.Held, Alert.model_fields["held"].annotation.__args__[0]),
+     (alert.Forecast, Alert.model_fields["forecast"].annotation.__args__[0]),
      (alert.Enforcement, Alert.model_fields["enforcement"].annotation.__args__[0])],
 )  # fmt: skip
 def test_struct_and_model_have_the_same_fields_in_the_same_order(struct, model):

@@ -164,7 +164,7 @@ def test_no_limit_and_no_rule_that_stops_traffic_is_softened_by_a_change() -> No
     trial = spike("trial", mode="shadow", response=Response(action="block", ttl_seconds=600))
     story = Story([cap(), killer(), stopping, trial])
     announce(story, factor=100.0)
-    story.verdict("cap", "tenant=acme")
+    story.verdict("cap", "tenant=acme", value=50.0, threshold=10.0)
     (killed,) = story.verdict("killer", "tenant=acme").switches
     (stopped,) = story.verdict("stopping", "tenant=acme", value=4.0, threshold=3.0).switches
     story.verdict("trial", "tenant=acme", value=4.0, threshold=3.0)

@@ -45,6 +45,19 @@ class Enforcement(PublicModel):
     """Generation of the switch."""
 
 
+class Forecast(PublicModel):
+    """What a budget's month will come to, and between what it lies four times of five."""
+
+    usd: UsdText
+    """US dollars at the end of the month."""
+    low_usd: UsdText
+    """Lower end of the range."""
+    high_usd: UsdText
+    """Upper end of the range."""
+    ends_at: Time
+    """End of the month in the scope's time zone."""
+
+
 class Held(PublicModel):
     """Why an alert does not fire although its rule is over its threshold: what a person said."""
 
@@ -122,3 +135,5 @@ class Alert(PublicModel):
     """Set while it is held back: such an alert stays pending and notifies nobody."""
     bar_factor: Number | None = None
     """How many times its threshold false alarms have raised the bar to on this scope."""
+    forecast: Forecast | None = None
+    """Of rules on a calendar month, where enough days are known."""

@@ -65,6 +65,7 @@ def summary(alert: AlertRecord, enforcement: Enforcement | None) -> str:
     parts = [
         _fact(alert),
         _money(alert),
+        _outlook(alert),
         _why(alert),
         again,
         _bar(alert),
@@ -192,6 +193,15 @@ def _money(alert: AlertRecord) -> str:
     rate = evidence.excess_nanousd_per_hour
     now = f", now {usd(rate)} an hour" if rate > 0 else ""
     return f"{usd(evidence.excess_nanousd)} {over} so far{now}"
+
+
+def _outlook(alert: AlertRecord) -> str:
+    """What the month will come to; the budget or its threshold stands in the fact."""
+    found = alert.evidence.outlook
+    if found is None:
+        return ""
+    low, high = usd(found.low_nanousd), usd(found.high_nanousd)
+    return f"at this pace {usd(found.nanousd)} ({low} to {high}) by the end of the month"
 
 
 def _why(alert: AlertRecord) -> str:

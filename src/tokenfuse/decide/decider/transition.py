@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, get_args
 
-from tokenfuse.contracts.alert import Alert, ContributorUsd, Driver, DriverUsd, Held
+from tokenfuse.contracts.alert import Alert, ContributorUsd, Driver, DriverUsd, Forecast, Held
 from tokenfuse.contracts.clock import to_rfc3339
 from tokenfuse.contracts.money import NANO, to_usd
 from tokenfuse.contracts.scope import parse_scope_key
@@ -39,7 +39,7 @@ def transition(alert: AlertRecord, enforcement: Enforcement | None, seq: int) ->
         enforcement=enforcement, switch_refused=alert.switch_refused, inhibited_by=alert.inhibited_by,
         acked_by=alert.acked_by, silenced_until=None if silenced is None else to_rfc3339(silenced),
         exhausted_at=None if exhausted is None else to_rfc3339(exhausted), held=_held(alert),
-        bar_factor=alert.bar_factor if alert.bar_factor > 1 else None,
+        bar_factor=alert.bar_factor if alert.bar_factor > 1 else None, forecast=_forecast(evidence),
     )  # fmt: skip
 
 
@@ -48,6 +48,16 @@ def _held(alert: AlertRecord) -> Held | None:
     if held is None:
         return None
     return Held(reason=held.reason, by=held.by, until=to_rfc3339(held.until_ms), change=held.change)
+
+
+def _forecast(evidence: Verdict) -> Forecast | None:
+    found = evidence.outlook
+    if found is None:
+        return None
+    return Forecast(
+        usd=to_usd(found.nanousd), low_usd=to_usd(found.low_nanousd), high_usd=to_usd(found.high_nanousd),
+        ends_at=to_rfc3339(found.ends_ms),
+    )  # fmt: skip
 
 
 def _shown(value: float, unit: str) -> float:
