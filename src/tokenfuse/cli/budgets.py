@@ -15,11 +15,11 @@ from tokenfuse.cli.common import (
     Output,
     OutputOption,
     broker_settings,
-    fail,
     print_json,
     print_table,
     run_async,
 )
+from tokenfuse.cli.replay import load_rules
 
 if TYPE_CHECKING:
     from tokenfuse.decide.budgets import BudgetOutlook
@@ -45,15 +45,10 @@ def forecast(
     The range holds four ends of five. Exit 1 if a budget is exceeded, or will be even at the lower end.
     """
     from tokenfuse.decide.budgets import axes_of, outlooks
-    from tokenfuse.rules.errors import RuleFileError
-    from tokenfuse.rules.loader import load
     from tokenfuse.runtime.spend import read_spend
 
     settings = broker_settings(bootstrap_servers, output)
-    try:
-        ruleset = load(rules or settings.rules_dir)
-    except RuleFileError as error:
-        fail(str(error), output)
+    ruleset = load_rules(rules or settings.rules_dir, output)
     board = run_async(settings, partial(read_spend, settings, axes_of(ruleset)), output)
     found = outlooks(ruleset, board.hours(), int(time.time()))
     if output is Output.json:

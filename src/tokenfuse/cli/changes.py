@@ -64,8 +64,8 @@ def announce(
 ) -> None:
     """Hold fire in a scope until a time, while it stays within a factor of the usual.
 
-    Drift, volume, spikes, bursts, absence and novelty keep quiet. Caps, budgets, limits of agents and rules that
-    enforce a kill switch do not.
+    Drift, volume, spikes and bursts keep quiet. Caps, budgets, limits of agents and rules that enforce a kill switch do
+    not.
     """
     axes = {
         "tenant": tenant, "feature": feature, "model": model, "prompt_template": template, "user": user,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from tokenfuse.contracts.alert import Alert
     from tokenfuse.contracts.expectation import Expectation
     from tokenfuse.runtime.settings import Settings
-
-LIMITS: Final = ("cap", "burn_rate", "agent", "price", "prompt_budget")
-"""Kinds whose limit a person set (decide.decider.levels)."""
 
 
 class Said(StrEnum):
@@ -93,7 +90,9 @@ def lessons(bootstrap_servers: BootstrapServersOption = None, output: OutputOpti
 
 def _refusal(alert: Alert) -> str | None:
     """What the decider would refuse is said at once, with what to do instead."""
-    if alert.kind in LIMITS:
+    from tokenfuse.decide.decider.levels import LEARNED
+
+    if alert.kind not in LEARNED:
         return (
             f"{alert.rule} is a limit that somebody set ({alert.kind}); feedback does not soften it. Change the rule "
             f"or its table, or silence the scope with `tokenfuse alerts silence`"

@@ -14,9 +14,10 @@ import numpy.typing as npt
 
 from tokenfuse.backtest.spend import EMPTY, Spend
 from tokenfuse.contracts.axes import CELL, CELL_AXES, GLOBAL
-from tokenfuse.contracts.block import Block, DeltaBlock
+from tokenfuse.contracts.block import AxisRows, Block, DeltaBlock
 from tokenfuse.contracts.measures import INDEX
 from tokenfuse.contracts.scope import parse_scope_key
+from tokenfuse.windows.rows import decode_rows
 
 ROW: Final = np.dtype([("unit", "<i4"), ("pane", "<i4"), ("calls", "<i8"), ("cost_nanousd", "<i8")])
 CHUNK_ROWS: Final = 1_000_000
@@ -42,7 +43,7 @@ class SpendLog:
         for block in blocks:
             for rows in block.rows if isinstance(block, DeltaBlock) else ():
                 if rows.axis in self._axes:
-                    self._append(rows.axis, rows.values, rows)
+                    self._append(rows)
 
     def scope(self, scope: Mapping[str, str]) -> Spend:
         """Everything that a scope spent; its units are its cells, or the one value of another axis."""
@@ -68,16 +69,17 @@ class SpendLog:
             groups[unit] = first.setdefault(key, unit)
         return groups
 
-    def _append(self, axis: str, values: Sequence[str], rows: Any) -> None:
-        units = np.array([self._units.setdefault((axis, v), len(self._units)) for v in values], np.int32)
-        pane_s = np.frombuffer(rows.pane_s, "<i8")
+    def _append(self, axis_rows: AxisRows) -> None:
+        rows = decode_rows(axis_rows)
+        keys = ((axis_rows.axis, value) for value in rows.values)
+        units = np.array([self._units.setdefault(key, len(self._units)) for key in keys], np.int32)
+        pane_s = rows.pane_s
         if not len(pane_s):
             return
-        sums = np.frombuffer(rows.sums, "<i8").reshape(-1, len(pane_s))
         out = np.empty(len(pane_s), ROW)
-        out["unit"] = units[np.frombuffer(rows.scope, "<i4")]
+        out["unit"] = units[rows.scope]
         out["pane"] = pane_s // PANE_S
-        out["calls"], out["cost_nanousd"] = sums[INDEX["calls"]], sums[INDEX["cost_nanousd"]]
+        out["calls"], out["cost_nanousd"] = rows.sums[:, INDEX["calls"]], rows.sums[:, INDEX["cost_nanousd"]]
         self._file.write(out.tobytes())
         first_s, last_s = int(pane_s.min()), int(pane_s.max())
         self.first_s = first_s if self.first_s < 0 else min(self.first_s, first_s)

@@ -1,7 +1,7 @@
 """How this process keeps memory: what a slice frees is used by the next one, and what lives for ever is not looked at.
 
 A slice needs some 100 MB for a moment. glibc gives that back to the kernel when the slice is out, and the next slice
-faults every page in again: 2 to 3 us an event, a sixth of all that ingest does (docs/benchmarks.md). So up to
+faults every page in again: 2 to 3 us an event, a sixth of all that ingest does. So up to
 KEPT_BYTES stay with the process.
 """
 
