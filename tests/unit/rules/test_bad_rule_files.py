@@ -40,6 +40,7 @@ MESSAGES = {
     "evaluation-too-seldom": "2: evaluation_interval: whole minutes from 60s to 1h",
     "baseline-longer-than-kept": "2: baseline: whole hours from 1h to 336h",
     "windows-not-rising": "2: windows: rising, each once: whole minutes up to 1h, whole hours up to 24h",
+    "page-floor-below-floor": "2: page_floor_usd_per_day: above floor_usd_per_day, of a rule that is a ticket or info",
     "spike-history-longer-than-kept": "2: history_panes: at most 23 panes of 1h are kept for tenant, user",
     "budget-that-blocks": "2: a budget only tells: put response and mode enforce on a cap beside it",
     "budget-shares-not-rising": "2: notify_at: shares must rise, each once",

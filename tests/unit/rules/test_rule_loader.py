@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tokenfuse.contracts.ruleset import CapRule, Response, decode_ruleset, encode_ruleset
 from tokenfuse.rules.errors import RuleFileError
@@ -24,6 +25,24 @@ CAP = """rules:
     mode: enforce
     response: {action: downgrade, ttl: 1h, downgrade_to: gpt-5-mini}
     runbook: https://example.org/run
+"""
+DRIFT = """rules:
+  - id: prompt
+    kind: drift
+    maturity: stable
+    axis: tenant
+    signal: prompt
+    windows: [5m]
+    z_min: 5
+    effect_min: 0.3
+    baseline: 14d
+    baseline_hours_min: 24
+    calls_min: 20
+    floor_usd_per_day: "0.25"
+    page_floor_usd_per_day: "10"
+    evaluation_interval: 60s
+    severity: ticket
+    mode: warn
 """
 TABLE = """# A comment.
 tenant,cap_usd,zone
@@ -45,6 +64,17 @@ def refusal(root: Path) -> list[str]:
     with pytest.raises(RuleFileError) as refused:
         load(root)
     return str(refused.value).splitlines()
+
+
+def test_a_page_floor_makes_a_page_of_the_same_thresholds_before_the_ticket(root):
+    (root / "caps.yaml").write_text(DRIFT)
+
+    page, ticket = load(root).rules
+
+    assert (page.id, page.severity, page.floor_nanousd_per_day) == ("prompt@page", "page", 10_000_000_000)
+    assert (ticket.id, ticket.severity, ticket.floor_nanousd_per_day) == ("prompt", "ticket", 250_000_000)
+    own = {"id": "", "severity": "info", "floor_nanousd_per_day": 0}
+    assert replace(page, **own) == replace(ticket, **own)
 
 
 def test_everything_in_the_file_and_its_table_is_in_the_compiled_rule(root):

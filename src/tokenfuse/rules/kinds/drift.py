@@ -38,9 +38,9 @@ class DriftSpec(LearnedSpec):
         return self
 
     def compiled(self, axis: str, root: Path) -> Iterator[AnyRule]:  # noqa: ARG002 - reads no table
-        """One rule."""
-        yield DriftRule(
-            **self.common(axis), **self.learning(), kind="drift", driver=self.signal, severity=self.severity,
-            signal=self.signal, z_min=float(self.z_min), record_factor=float(self.record_factor),
-            effect_min=float(self.effect_min),
-        )  # fmt: skip
+        """One rule per step of the ladder."""
+        for fields in self.ladder(axis):
+            yield DriftRule(
+                **fields, kind="drift", driver=self.signal, signal=self.signal, z_min=float(self.z_min),
+                record_factor=float(self.record_factor), effect_min=float(self.effect_min),
+            )  # fmt: skip

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
+from tokenfuse.contracts.alert import Severity
 from tokenfuse.contracts.axes import CELL_AXES, GLOBAL, JOINT
 from tokenfuse.rules.kinds.base import BASELINE_HOURS_MAX, JOINT_AXES, SevereSpec
 from tokenfuse.rules.units import Duration, Usd
@@ -24,7 +26,10 @@ class LearnedSpec(SevereSpec):
         description="Hours with traffic that a cell needs before it is judged.", ge=1
     )
     calls_min: int = Field(description="Calls in the window below which the rule is silent.", ge=1)
-    floor_usd_per_day: Usd = Field(description="An excess below this is nobody's page.")
+    floor_usd_per_day: Usd = Field(description="An excess below this is not told.")
+    page_floor_usd_per_day: Usd | None = Field(
+        None, description="From this excess on somebody is paged, by a rule <id>@page of the same thresholds."
+    )
     evaluation_interval: Duration = Field(
         description="Every so often of event time, 60s to 1h; longer windows less often."
     )
@@ -33,10 +38,28 @@ class LearnedSpec(SevereSpec):
     def _fits(self) -> LearnedSpec:
         _check_learning(self.baseline, self.baseline_hours_min, self.windows, self.evaluation_interval)
         _check_axes(self.axes)
+        _check_ladder(self.floor_usd_per_day, self.page_floor_usd_per_day, self.severity)
         return self
 
-    def learning(self) -> dict[str, Any]:
-        """The fields that every compiled rule of this sort has."""
+    @property
+    def wakes(self) -> bool:
+        """Whether anybody is paged."""
+        return self.severity == "page" or self.page_floor_usd_per_day is not None
+
+    def ladder(self, axis: str) -> Iterator[dict[str, Any]]:
+        """The fields that compiled rules of this sort have: of the page first, so that an incident is told once, by it."""
+        common = self.common(axis)
+        told = {**common, **self._learning(), "severity": self.severity}
+        if self.page_floor_usd_per_day is not None:
+            yield {
+                **told,
+                "id": f"{common['id']}@page",
+                "severity": "page",
+                "floor_nanousd_per_day": self.page_floor_usd_per_day,
+            }
+        yield told
+
+    def _learning(self) -> dict[str, Any]:
         return {
             "windows_seconds": tuple(self.windows),
             "baseline_hours": self.baseline // 3600,
@@ -61,6 +84,18 @@ def _check_learning(baseline: int, hours_min: int, windows: list[int], interval:
         raise ValueError("evaluation_interval: whole minutes from 60s to 1h")
     if hours_min > baseline // 3600:
         raise ValueError("baseline_hours_min: at most the hours of the baseline")
+
+
+def _check_ladder(floor: int, page_floor: int | None, severity: Severity) -> None:
+    """Whether the page is the upper step.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if page_floor is not None and (severity == "page" or page_floor <= floor):
+        raise ValueError(
+            "page_floor_usd_per_day: above floor_usd_per_day, of a rule that is a ticket or info"
+        )
 
 
 def _check_axes(axes: list[str]) -> None:

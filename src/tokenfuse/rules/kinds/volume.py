@@ -27,8 +27,9 @@ class VolumeSpec(LearnedSpec):
     )
 
     def compiled(self, axis: str, root: Path) -> Iterator[AnyRule]:  # noqa: ARG002 - reads no table
-        """One rule."""
-        yield VolumeRule(
-            **self.common(axis), **self.learning(), kind="drift", driver="volume", severity=self.severity,
-            ratio_min=float(self.ratio_min), record_factor=float(self.record_factor),
-        )  # fmt: skip
+        """One rule per step of the ladder."""
+        for fields in self.ladder(axis):
+            yield VolumeRule(
+                **fields, kind="drift", driver="volume", ratio_min=float(self.ratio_min),
+                record_factor=float(self.record_factor),
+            )  # fmt: skip
