@@ -183,6 +183,7 @@ class AgentCore:
 
     def _flushed(self) -> None:
         self._flushing = False
+        self.panel.catch_up()
         self.state.expire(self.clocks.watermark_ms // 1000)
 
     def _signal(self, offset: int, out: AgentOutputs) -> None:

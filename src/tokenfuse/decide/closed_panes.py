@@ -1,6 +1,6 @@
 """Judges of explicit limits over a window of panes that ended: every five minutes, all scopes of an axis.
 
-They read the panes when they judge and keep no rolling window, so that what they cost does not depend on the calls.
+Rules of one axis share a rolling window of all measures. It is moved when they judge, so a block costs them nothing.
 """
 
 from __future__ import annotations
@@ -12,17 +12,15 @@ from typing import Final, Generic, TypeVar
 
 import numpy as np
 
-from tokenfuse.contracts.measures import INDEX
 from tokenfuse.contracts.ruleset import PriceRule, PromptBudgetRule
 from tokenfuse.decide.evidence import Evidence, Witness
 from tokenfuse.decide.judge import Court
 from tokenfuse.decide.limits import Limits
 from tokenfuse.decide.standings import Finding
-from tokenfuse.detect.arrays import IntArray
 from tokenfuse.detect.cap import NO_LIMIT
 from tokenfuse.detect.limit import LimitScore
 from tokenfuse.windows.granularity import PANE_SECONDS_OF, finest_for
-from tokenfuse.windows.pane import Ids
+from tokenfuse.windows.narrow import Sums
 
 INTERVAL_S: Final = 300
 """These are found in a mean over an hour or more: nothing is lost by looking every five minutes."""
@@ -47,17 +45,20 @@ class ClosedPanesJudge(Generic[R]):
         self._standings = court.standings
         self._matching = Limits(rule.match, 0, {})
         self._granularity = finest_for(self._table.kind, rule.window_seconds)
+        self._size = PANE_SECONDS_OF[self._granularity]
+        self._sums = self._table.rolling(self._granularity, rule.window_seconds, None, behind=1)
 
     def advance(self, watermark_s: int) -> None:
-        """Nothing is kept between two looks."""
+        """Let the window end with the last pane that closed."""
+        self._sums.advance(watermark_s - watermark_s % self._size - self._size)
 
     def judge(self, watermark_s: int, now_ms: int) -> None:
         """Judge every scope that the rule's pattern matches; what stands of others is cleared."""
-        scopes, size = self._table.scopes, PANE_SECONDS_OF[self._granularity]
-        end_s = watermark_s - watermark_s % size
+        scopes = self._table.scopes
+        end_s = watermark_s - watermark_s % self._size
         standing = self._standings.ids_of(self.rule, scopes, watermark_s * 1000)
         ids = np.union1d(scopes.live(), standing).astype(np.int32)
-        score = self._score(ids, list(range(end_s - self.rule.window_seconds, end_s, size)))
+        score = self._score(self._sums.of(ids))
         fires = score.fires & (self._matching.of(scopes, ids) != NO_LIMIT)
         for i in np.flatnonzero(fires).tolist():
             self._found(int(ids[i]), score, i, end_s, now_ms)
@@ -72,12 +73,8 @@ class ClosedPanesJudge(Generic[R]):
         """With what the value is compared."""
 
     @abstractmethod
-    def _score(self, ids: Ids, starts_s: list[int]) -> LimitScore:
-        """Of some scopes, over the panes that begin at these times."""
-
-    def _sum(self, name: str, ids: Ids, starts_s: list[int]) -> IntArray:
-        found: IntArray = self._table.history(self._granularity, starts_s, ids, INDEX[name]).sum(axis=0)
-        return found
+    def _score(self, sums: Sums) -> LimitScore:
+        """From the sums of some scopes over the window, int64[n, M]."""
 
     def _found(self, scope: int, score: LimitScore, i: int, end_s: int, now_ms: int) -> None:
         name, rule = self._table.scopes.values[scope], self.rule

@@ -81,6 +81,7 @@ class DriftPanel:
         """Judge what closed between two moments; while history is read nothing is told."""
         if self._recent is None or judged_s // MINUTE_S == before_s // MINUTE_S:
             return
+        self._recent.advance(watermark_s)
         self._recent.settle()
         for baselines in self._baselines.values():
             baselines.refresh(watermark_s)

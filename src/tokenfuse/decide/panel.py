@@ -113,31 +113,50 @@ class Panel:
         ]
         self.drifts.install([rule for rule in rules if isinstance(rule, DriftRule | VolumeRule)])
         self.move(latest_s, watermark_s)
+        self.catch_up()
 
     def move(self, latest_s: int, watermark_s: int) -> None:
-        """Let every window end where the log stands now."""
+        """Where the log stands now. Windows are moved when they are read: most blocks concern few of them."""
         self._latest_s, self._watermark_s = latest_s, watermark_s
+
+    def catch_up(self) -> None:
+        """Let every window end where the log stands, before panes expire: what left one unseen could not be taken out."""
         for judge in self._open:
-            judge.advance(latest_s)
+            judge.advance(self._latest_s)
         for slow in self._closed:
-            slow.advance(watermark_s)
-        self.drifts.move(watermark_s)
+            slow.advance(self._watermark_s)
+        if self._runs is not None:
+            self._runs.advance(self._latest_s)
+        self.drifts.move(self._watermark_s)
 
     def judge(self, touched: dict[str, Ids], now_ms: int) -> None:
         """Judge touched scopes on open panes, and everything that newly closed panes concern."""
         before_s = self._close()
         closed = self.judged_s > before_s
-        for judge in self._open:
-            axis = judge.rule.axis
-            if self.fresh:
-                judge.judge(self._state.tables[axis].scopes.live(), self._latest_s, now_ms)
-            elif axis in touched or (closed and self.standings.of(judge.rule)):
-                judge.judge(touched.get(axis, NOTHING), self._latest_s, now_ms)
+        seen = self._live() if self.fresh else touched
+        for judge in self._sitting(seen, closed=closed):
+            judge.judge(seen.get(judge.rule.axis, NOTHING), self._latest_s, now_ms)
         self.fresh = False
         self._learn_runs(touched)
         if closed:
             self._judge_closed(before_s, now_ms)
         self.drifts.judge(before_s, self.judged_s, self._watermark_s, now_ms, learning=False)
+
+    def _live(self) -> dict[str, Ids]:
+        return {axis: table.scopes.live() for axis, table in self._state.tables.items()}
+
+    def _sitting(self, touched: dict[str, Ids], *, closed: bool) -> list[OpenJudge]:
+        """Judges of touched axes, and when panes closed those of whom something stands; their windows end now."""
+        if self._runs is not None and RUN in touched:
+            self._runs.advance(self._latest_s)
+        sitting = [
+            judge
+            for judge in self._open
+            if judge.rule.axis in touched or (closed and self.standings.of(judge.rule))
+        ]
+        for judge in sitting:
+            judge.advance(self._latest_s)
+        return sitting
 
     def _learn_runs(self, touched: dict[str, Ids]) -> None:
         """Touched runs teach what is usual, but for those of which something stands."""
@@ -178,15 +197,19 @@ class Panel:
         ids, nanousd = spend[judge.rule.axis]
         if not isinstance(judge, Foreseeing):
             return True
+        judge.advance(self._latest_s)
         return len(judge.suspects(ids, nanousd, self._latest_s, until_s)) > 0
 
     def _judge_closed(self, before_s: int, now_ms: int) -> None:
         for judge in self._closed:
             if self.judged_s // judge.interval_s > before_s // judge.interval_s:
+                judge.advance(self._watermark_s)
                 judge.judge(self.judged_s, now_ms)
 
     def learn(self, touched: dict[str, Ids], now_ms: int) -> None:
         """While history is read: what is normal is learned, and nothing is told."""
+        if self._runs is not None:
+            self._runs.advance(self._latest_s)
         self._learn_runs(touched)
         before_s = self._close()
         self.drifts.judge(before_s, self.judged_s, self._watermark_s, now_ms, learning=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import fields
 
+from tokenfuse.contracts.measures import INDEX
 from tokenfuse.contracts.ruleset import PriceRule
 from tokenfuse.decide.closed_panes import ClosedPanesJudge
 from tokenfuse.detect.limit import LimitScore
 from tokenfuse.detect.price import PriceSums, price
-from tokenfuse.windows.pane import Ids
+from tokenfuse.windows.narrow import Sums
 
 
 class PriceJudge(ClosedPanesJudge[PriceRule]):
@@ -18,6 +19,5 @@ class PriceJudge(ClosedPanesJudge[PriceRule]):
     def _threshold(self) -> float:
         return self.rule.share_max
 
-    def _score(self, ids: Ids, starts_s: list[int]) -> LimitScore:
-        sums = PriceSums(**{f.name: self._sum(f.name, ids, starts_s) for f in fields(PriceSums)})
-        return price(sums, self.rule)
+    def _score(self, sums: Sums) -> LimitScore:
+        return price(PriceSums(**{f.name: sums[:, INDEX[f.name]] for f in fields(PriceSums)}), self.rule)

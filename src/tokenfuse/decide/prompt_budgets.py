@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import fields
 
+from tokenfuse.contracts.measures import INDEX
 from tokenfuse.contracts.ruleset import PromptBudgetRule
 from tokenfuse.decide.closed_panes import ClosedPanesJudge
 from tokenfuse.detect.limit import LimitScore
 from tokenfuse.detect.prompt_budget import PromptSums, prompt_budget
-from tokenfuse.windows.pane import Ids
+from tokenfuse.windows.narrow import Sums
 
 
 class PromptBudgetJudge(ClosedPanesJudge[PromptBudgetRule]):
@@ -18,6 +19,7 @@ class PromptBudgetJudge(ClosedPanesJudge[PromptBudgetRule]):
     def _threshold(self) -> float:
         return float(self.rule.limit)
 
-    def _score(self, ids: Ids, starts_s: list[int]) -> LimitScore:
-        sums = PromptSums(**{f.name: self._sum(f.name, ids, starts_s) for f in fields(PromptSums)})
-        return prompt_budget(sums, self.rule)
+    def _score(self, sums: Sums) -> LimitScore:
+        return prompt_budget(
+            PromptSums(**{f.name: sums[:, INDEX[f.name]] for f in fields(PromptSums)}), self.rule
+        )

@@ -8,17 +8,20 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 from tests.support.calls import BlockMaker, call
-from tests.unit.decide.test_panel_purity import CAPS, FAST, SPIKES
+from tests.unit.decide.rule_bench import Bench
+from tests.unit.decide.test_panel_purity import CAPS, COMMON, FAST, SPIKES
 
 from tokenfuse.contracts.block import FORMAT, Control
-from tokenfuse.contracts.ruleset import RuleSet, encode_ruleset
+from tokenfuse.contracts.ruleset import CapRule, RuleSet, encode_ruleset
 from tokenfuse.contracts.signal import Verdict
 from tokenfuse.decide.agent import AgentConfig, AgentCore
 from tokenfuse.decide.burn_rates import BurnRateJudge
 from tokenfuse.decide.bursts import BurstJudge
+from tokenfuse.decide.closed_panes import ClosedPanesJudge
 from tokenfuse.decide.panel import Panel
 from tokenfuse.decide.runs import RunJudge, RunsJudge
 from tokenfuse.ingest.call import Call
+from tokenfuse.windows.rolling import RollingSum
 
 DAY_S = 86_400
 Patch = Callable[[pytest.MonkeyPatch], None]
@@ -32,6 +35,24 @@ def every_scope(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(BurstJudge, "_candidates", lambda _self, ids, _latest_s: ids)
     for judge, bound in ((BurnRateJudge, "_fast"), (RunJudge, "_high"), (RunsJudge, "_costly")):
         patch.setattr(judge, bound, lambda _self, ids: ids)
+
+
+def every_window(patch: pytest.MonkeyPatch) -> None:
+    """Windows move with every block, and those of closed panes are summed anew."""
+    move = Panel.move
+
+    def moved(panel: Panel, latest_s: int, watermark_s: int) -> None:
+        move(panel, latest_s, watermark_s)
+        panel.catch_up()
+
+    def summed(judge: ClosedPanesJudge[Any], watermark_s: int) -> None:
+        table, size = judge._table, judge._size
+        count = judge.rule.window_seconds // size
+        judge._sums = RollingSum(table.panes[judge._granularity], size, count, None, table.settle)
+        judge._sums.advance(watermark_s - watermark_s % size - size)
+
+    patch.setattr(Panel, "move", moved)
+    patch.setattr(ClosedPanesJudge, "advance", summed)
 
 
 def verdicts(rules: tuple[Any, ...], blocks: list[list[Call]], patched: Patch | None = None) -> list[Verdict]:
@@ -90,6 +111,13 @@ def test_scopes_below_a_rules_least_bound_would_not_have_fired(blocks: list[list
     assert verdicts(FAST, blocks) == verdicts(FAST, blocks, every_scope)
 
 
+@settings(max_examples=12, deadline=None)
+@given(logs())
+def test_windows_that_move_only_when_they_are_read_hold_the_same(blocks: list[list[Call]]) -> None:
+    rules = CAPS + SPIKES + FAST
+    assert verdicts(rules, blocks) == verdicts(rules, blocks, every_window)
+
+
 def test_the_generated_rules_do_fire() -> None:
     """Else the properties above would hold of judges that find nothing."""
     crowd = [
@@ -98,3 +126,14 @@ def test_the_generated_rules_do_fire() -> None:
         for day in range(3)
     ]  # fmt: skip
     assert {v.rule for v in verdicts(FAST, crowd)} == {"burn", "steps", "burst", "runs"}
+
+
+def test_a_window_that_nobody_reads_lets_go_of_panes_before_they_expire() -> None:
+    bench = Bench(
+        CapRule(id="c", kind="cap", axis="run_id", window="24h", limit_nanousd=50_000_000, **COMMON)
+    )
+    for at_h, cost in ((0, 40_000_000), (10, 1_000_000)):
+        assert not bench.at(at_h * 3600, run_id="r", cost_nanousd=cost)
+    bench.wait(11 * 3600, 26 * 3600, 3600)
+    assert not bench.at(26 * 3600, run_id="r", cost_nanousd=20_000_000)
+    assert bench.at(26 * 3600 + 10, run_id="r", cost_nanousd=30_000_000)
