@@ -69,7 +69,7 @@ def event_figures(scopes: int) -> dict[str, Any]:
     for offset, block in enumerate(more, len(blocks)):
         core.apply(offset, block)
     spent_us = (time.process_time() - began) * 1e6
-    rows = sum(len(part.scope) // 4 for block in more for part in block.rows)
+    rows = sum(len(part.dearest_id) for block in more for part in block.rows)
     return {
         "scopes": scopes,
         "cpu_us_per_event": round(spent_us / (20 * BLOCK_CALLS), 2),

@@ -9,25 +9,22 @@ import numpy as np
 
 from tokenfuse.contracts.axes import AXES, CELL, CELL_AXES, GLOBAL
 from tokenfuse.contracts.block import DeltaBlock, decode_block
-from tokenfuse.contracts.measures import MAXIMA, MEASURES
+from tokenfuse.contracts.measures import MEASURES
 from tokenfuse.contracts.scope import scope_key
+from tokenfuse.windows.rows import decode_rows
 
 Key = tuple[str, str, int]
 
 
 def axis_rows(rows):
-    """(value, pane, sums, maxima, dearest cost, dearest id, cell) of each row of one AxisRows."""
-    scope = np.frombuffer(rows.scope, "<i4")
-    pane = np.frombuffer(rows.pane_s, "<i8")
-    sums = np.frombuffer(rows.sums, "<i8").reshape(len(MEASURES), -1)
-    maxima = np.frombuffer(rows.maxima, "<i8").reshape(len(MAXIMA), -1)
-    cost = np.frombuffer(rows.dearest_nanousd, "<i8")
-    for i in range(len(scope)):
-        cell = rows.cells[scope[i]] if rows.cells else ""
-        yield (
-            rows.values[scope[i]], int(pane[i]), tuple(map(int, sums[:, i])), tuple(map(int, maxima[:, i])),
-            int(cost[i]), rows.dearest_id[i], cell,
-        )  # fmt: skip
+    """(value, pane, sums, maxima, dearest cost, dearest id, cell) of each row of one axis."""
+    read = decode_rows(rows)
+    columns = (read.scope, read.pane_s, read.sums, read.maxima, read.dearest_nanousd)
+    for scope, pane, sums, maxima, cost, dearest_id in zip(
+        *(c.tolist() for c in columns), read.dearest_id, strict=True
+    ):
+        cell = read.cells[scope] if read.cells else ""
+        yield read.values[scope], pane, tuple(sums), tuple(maxima), cost, dearest_id, cell
 
 
 def sums_of(blocks: list[bytes]) -> dict[Key, tuple[int, ...]]:

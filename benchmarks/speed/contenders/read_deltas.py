@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
 from aiokafka import TopicPartition
 from benchmarks.speed.truth import MEASURES, Totals
 
 from tokenfuse.contracts import topics
 from tokenfuse.contracts.axes import GLOBAL
 from tokenfuse.contracts.block import AxisRows, DeltaBlock, decode_block
-from tokenfuse.contracts.measures import INDEX, MEASURES as ALL
+from tokenfuse.contracts.measures import INDEX
 from tokenfuse.runtime import kafka
 from tokenfuse.runtime.broker.quirks import end_offsets
 from tokenfuse.runtime.settings import Settings
+from tokenfuse.windows.rows import decode_rows
 
 COLUMNS = [INDEX[name] for name in MEASURES]
 
@@ -51,8 +51,7 @@ def _add(
                 total[at] += amount
 
 
-def _rows(rows: AxisRows) -> list[tuple[str, int, list[int]]]:
-    scope = np.frombuffer(rows.scope, "<i4").tolist()
-    pane = np.frombuffer(rows.pane_s, "<i8").tolist()
-    sums = np.frombuffer(rows.sums, "<i8").reshape(len(ALL), -1)[COLUMNS].T.tolist()
-    return [(rows.values[s], p, row) for s, p, row in zip(scope, pane, sums, strict=True)]
+def _rows(axis_rows: AxisRows) -> list[tuple[str, int, list[int]]]:
+    rows = decode_rows(axis_rows)
+    columns = (rows.scope.tolist(), rows.pane_s.tolist(), rows.sums[:, COLUMNS].tolist())
+    return [(rows.values[scope], pane, row) for scope, pane, row in zip(*columns, strict=True)]

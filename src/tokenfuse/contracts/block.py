@@ -12,9 +12,10 @@ import msgspec
 from msgspec import Struct
 
 from tokenfuse.contracts.formats import Readable
+from tokenfuse.contracts.packed import PackedRows
 
-FORMAT: Final = 2
-"""Of delta blocks: grows when measures are appended, since an older agent would drop them."""
+FORMAT: Final = 3
+"""Of delta blocks: grows when measures are appended, since an older agent would drop them. 3: rows are packed."""
 
 TICK_FORMAT: Final = 1
 CONTROL_FORMAT: Final = 1
@@ -24,8 +25,8 @@ PANE_SECONDS: Final = 10
 """Finest pane; every other pane is a sum of these."""
 
 
-class AxisRows(Struct, frozen=True, array_like=True):
-    """Rows of one axis, n of them, sorted by (scope, pane); arrays are little-endian bytes.
+class WideRows(Struct, frozen=True, array_like=True):
+    """Rows of one axis in formats 1 and 2, n of them, sorted by (scope, pane); arrays are little-endian bytes.
 
     Attributes:
         axis: a name of AXES, a further axis, `cell` or `global`.
@@ -50,7 +51,7 @@ class AxisRows(Struct, frozen=True, array_like=True):
     cells: tuple[str, ...] = ()
 
 
-class DeltaBlock(Struct, frozen=True, array_like=True, tag="delta"):
+class DeltaBlock(Struct, frozen=True, array_like=True, tag="packed"):
     """What one slice [a, b) of one source partition adds to the scopes of one output partition.
 
     Written for every slice and every output partition, also when `rows` is empty: readers check contiguity.
@@ -72,7 +73,13 @@ class DeltaBlock(Struct, frozen=True, array_like=True, tag="delta"):
     event_ms: int
     history: bool
     price_version: str
-    rows: tuple[AxisRows, ...]
+    rows: tuple[PackedRows, ...]
+
+
+class WideBlock(DeltaBlock, frozen=True, array_like=True, tag="delta"):
+    """A delta block of formats 1 and 2, which are read and no longer written."""
+
+    rows: tuple[WideRows, ...]  # type: ignore[assignment] # readers ask `windows.rows.decode_rows`, which takes both
 
 
 class Tick(Struct, frozen=True, array_like=True, tag="tick"):
@@ -104,10 +111,11 @@ class Control(Struct, frozen=True, array_like=True, tag="control"):
     body: bytes
 
 
+AxisRows = PackedRows | WideRows
 Block = DeltaBlock | Tick | Control
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Block)
+_decoder = msgspec.msgpack.Decoder(DeltaBlock | WideBlock | Tick | Control)
 _readable: Final = {
     DeltaBlock: Readable("delta block", 1, FORMAT),
     Tick: Readable("tick", 1, TICK_FORMAT),
@@ -132,5 +140,8 @@ def decode_block(data: bytes) -> Block:
         block: Block = _decoder.decode(data)
     except msgspec.ValidationError as error:
         raise _readable[DeltaBlock].refuse(data, _FORMAT_PLACE, error) from error
-    _readable[type(block)].check(block.format)
+    except UnicodeDecodeError as error:
+        msg = f"a block's text is none: {error}"
+        raise msgspec.DecodeError(msg) from error
+    _readable[DeltaBlock if isinstance(block, WideBlock) else type(block)].check(block.format)
     return block

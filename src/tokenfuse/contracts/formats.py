@@ -46,7 +46,10 @@ class Readable(NamedTuple):
             place: index of the format in the array.
             error: what the decoder said, for messages that claim a format that this release reads.
         """
-        fields = msgspec.msgpack.decode(message)
+        try:
+            fields = msgspec.msgpack.decode(message)
+        except (RecursionError, UnicodeDecodeError):  # nobody's message
+            fields = None
         found = fields[place] if isinstance(fields, list) and len(fields) > place else None
         if isinstance(found, int):
             try:

@@ -23,7 +23,7 @@ from tokenfuse.ingest.wire import Wire
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tokenfuse.contracts.block import AxisRows
+    from tokenfuse.contracts.packed import PackedRows
     from tokenfuse.ingest.call import Call
 
 
@@ -58,23 +58,23 @@ class Aggregator:
         self._everything = output_partition(GLOBAL, "", partitions)
         self._key_parts = {axis: KeyParts(axis) for axis in CELL_AXES}
 
-    def rows(self, calls: Sequence[Call], signs: Sequence[int] | None = None) -> list[tuple[AxisRows, ...]]:
+    def rows(self, calls: Sequence[Call], signs: Sequence[int] | None = None) -> list[tuple[PackedRows, ...]]:
         """The rows of each output partition, P tuples; a sign of -1 takes the call out again."""
         names = Names(self._axes)
         signed = list(zip(calls, signs or [1] * len(calls), strict=True))
         put_in, taken_out = ([call for call, sign in signed if sign == s] for s in (1, -1))
         return self.table_rows(CallTable.of(put_in, names), CallTable.of(taken_out, names))
 
-    def table_rows(self, put_in: CallTable, taken_out: CallTable) -> list[tuple[AxisRows, ...]]:
+    def table_rows(self, put_in: CallTable, taken_out: CallTable) -> list[tuple[PackedRows, ...]]:
         """`rows` of calls as columns, both with the same names."""
-        parts: list[list[AxisRows]] = [[] for _ in range(self.partitions)]
+        parts: list[list[PackedRows]] = [[] for _ in range(self.partitions)]
         calls = put_in.joined(taken_out) if len(taken_out.ids) else put_in
         if len(calls.ids):
             for owner, rows in self._parts(calls, measured(calls, len(taken_out.ids))):
                 parts[owner].append(rows)
         return [tuple(part) for part in parts]
 
-    def _parts(self, calls: CallTable, table: Measured) -> Iterator[tuple[int, AxisRows]]:
+    def _parts(self, calls: CallTable, table: Measured) -> Iterator[tuple[int, PackedRows]]:
         panes = len(table.panes_s)
         rows_of = {axis: (calls.axes[row], table.rows) for row, axis in enumerate(self._axes)}
         rows_of["run_id"] = with_parents(calls, table)

@@ -1,4 +1,4 @@
-"""Summed rows as they go out: the columns of `AxisRows`, one part for each output partition."""
+"""Summed rows as they go out: the columns of `PackedRows`, one part for each output partition."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from tokenfuse.contracts.axes import CELL
-from tokenfuse.contracts.block import AxisRows
-from tokenfuse.contracts.measures import MEASURES
+from tokenfuse.contracts.block import PANE_SECONDS
+from tokenfuse.contracts.measures import MAXIMA, MEASURES
+from tokenfuse.contracts.packed import PackedRows
 from tokenfuse.ingest.columns import run_starts
+from tokenfuse.ingest.packed import Narrow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tokenfuse.contracts.packed import JoinedTexts
     from tokenfuse.ingest.cells import Cells
     from tokenfuse.ingest.columns import Ints, Measured, Rows
     from tokenfuse.ingest.scopes import Scopes
@@ -35,22 +38,20 @@ class Wire:
         # A row that only takes calls out has no dearest call.
         self._id_of_rank[table.put_in_nanousd[table.order] < 0] = ""
 
-    def scopes(self, scopes: Scopes | None, *, with_cells: bool = False) -> Iterator[tuple[int, AxisRows]]:
+    def scopes(self, scopes: Scopes | None, *, with_cells: bool = False) -> Iterator[tuple[int, PackedRows]]:
         """Rows of each owner, with the cell of each value's dearest call where `with_cells`."""
         if scopes is None:
             return
         seen = scopes.seen
-        keys = self._cells_of(scopes) if with_cells else []
-        sizes = np.bincount(scopes.code, minlength=len(seen.values))
         starts = run_starts(seen.owners).tolist()
-        row, columns = 0, self._columns(scopes.rows)
-        for first, end in zip(starts, [*starts[1:], len(seen.values)], strict=True):
-            values, cells = tuple(seen.values[first:end]), tuple(keys[first:end])
-            part = columns.part(scopes.axis, values, sizes[first:end], row, cells)
-            yield int(seen.owners[first]), part
-            row += len(part.dearest_id)
+        keys = self._cells_of(scopes, starts) if with_cells else [None] * len(starts)
+        columns = self._columns(scopes.rows)
+        sizes = np.bincount(scopes.code, minlength=len(seen.values))
+        for part, cells in zip(_parts(starts, sizes), keys, strict=True):
+            values = tuple(seen.values[part.first : part.end])
+            yield int(seen.owners[part.first]), columns.part(scopes.axis, values, part, cells)
 
-    def cells(self, code: Ints, rows: Rows, owners: Ints) -> Iterator[tuple[int, AxisRows]]:
+    def cells(self, code: Ints, rows: Rows, owners: Ints) -> Iterator[tuple[int, PackedRows]]:
         """Each cell's rows to every partition that owns one of its scopes.
 
         Args:
@@ -63,61 +64,75 @@ class Wire:
         size = sizes[cell]
         # Row numbers of the chosen cells, cell after cell: each cell's first row plus 0, 1, 2, ...
         first_row = (np.cumsum(sizes) - sizes)[cell]
-        columns = self._columns(
-            rows.take(np.repeat(first_row - np.cumsum(size) + size, size) + np.arange(size.sum()))
-        )
-        keys = self._cells.keys[cell]
+        index = np.repeat(first_row - np.cumsum(size) + size, size) + np.arange(size.sum())
+        columns = self._columns(rows).take(index)
         starts = run_starts(owner).tolist()
-        row = 0
-        for first, end in zip(starts, [*starts[1:], len(owner)], strict=True):
-            part = columns.part(CELL, tuple(keys[first:end].tolist()), size[first:end], row, ())
-            yield int(owner[first]), part
-            row += len(part.dearest_id)
+        for part, keys in zip(_parts(starts, size), self._cells.joined(cell, starts), strict=True):
+            yield int(owner[part.first]), columns.part(CELL, (), part, keys)
 
-    def _cells_of(self, scopes: Scopes) -> list[str]:
+    def _cells_of(self, scopes: Scopes, starts: list[int]) -> list[JoinedTexts]:
         """The cell of the dearest call of each value."""
         best = np.minimum.reduceat(scopes.rows.rank, run_starts(scopes.code))
-        keys: list[str] = self._cells.keys[self._cells.of_call[self._table.order[best]]].tolist()
-        return keys
+        return self._cells.joined(self._cells.of_call[self._table.order[best]], starts)
 
     def _columns(self, rows: Rows) -> _Columns:
         table = self._table
-        sums = np.zeros((len(MEASURES), len(rows.pane)), "<i8")
-        sums[table.measures] = rows.sums
-        return _Columns(
-            np.ascontiguousarray(table.panes_s[rows.pane], "<i8"),
-            sums,
-            np.ascontiguousarray(rows.maxima, "<i8"),
-            np.maximum(table.put_in_nanousd[table.order[rows.rank]], 0).astype("<i8"),
-            self._id_of_rank[rows.rank].tolist(),
-        )
+        panes = (table.panes_s - table.panes_s[0]) // PANE_SECONDS
+        dearest_nanousd = np.maximum(table.put_in_nanousd[table.order[rows.rank]], 0)
+        columns = np.concatenate(([panes[rows.pane]], [dearest_nanousd], rows.sums, rows.maxima))
+        behind = 2 + len(MEASURES)
+        numbers = [0, 1, *(2 + table.measures).tolist(), *range(behind, behind + len(MAXIMA))]
+        narrow = Narrow.of(columns, numbers, behind + len(MAXIMA))
+        return _Columns(int(table.panes_s[0]), narrow, self._id_of_rank[rows.rank])
+
+
+class _Part(NamedTuple):
+    """What one owner gets: its first value and the one behind its last, rows likewise, and rows of each value."""
+
+    first: int
+    end: int
+    first_row: int
+    end_row: int
+    sizes: Ints
+
+
+def _parts(starts: list[int], sizes: Ints) -> list[_Part]:
+    """Of each owner.
+
+    Args:
+        starts: the first value of each.
+        sizes: int64[k], rows of each value.
+    """
+    ends = [*starts[1:], len(sizes)]
+    rows = np.concatenate(([0], np.cumsum(sizes)))
+    bounds = zip(starts, ends, rows[starts].tolist(), rows[ends].tolist(), strict=True)
+    return [_Part(first, end, row, end_row, sizes[first:end]) for first, end, row, end_row in bounds]
 
 
 class _Columns(NamedTuple):
     """The columns of all rows of one axis as they go out."""
 
-    pane_s: Ints
-    sums: Ints
-    maxima: Ints
-    dearest_nanousd: Ints
-    dearest_id: list[str]
+    first_s: int
+    narrow: Narrow
+    dearest_id: Objects
 
-    def part(
-        self, axis: str, values: tuple[str, ...], sizes: Ints, row: int, cells: tuple[str, ...]
-    ) -> AxisRows:
-        """The rows from `row` on: as many of each value as `sizes` says."""
-        scope = np.repeat(np.arange(len(sizes), dtype="<i4"), sizes)
-        end = row + len(scope)
-        return AxisRows(
-            axis=axis,
-            values=values,
-            scope=scope.tobytes(),
-            pane_s=self.pane_s[row:end].tobytes(),
-            sums=self.sums[:, row:end].tobytes(),
-            maxima=self.maxima[:, row:end].tobytes(),
-            dearest_nanousd=self.dearest_nanousd[row:end].tobytes(),
-            dearest_id=tuple(self.dearest_id[row:end]),
-            cells=cells,
+    def take(self, index: Ints) -> _Columns:
+        """These rows, in this order."""
+        return _Columns(self.first_s, self.narrow.take(index), self.dearest_id.take(index))
+
+    def part(self, axis: str, values: tuple[str, ...], part: _Part, cells: JoinedTexts | None) -> PackedRows:
+        """The rows of one owner."""
+        rows = slice(part.first_row, part.end_row)
+        one_each = part.end_row - part.first_row == part.end - part.first
+        return PackedRows(
+            axis,
+            values,
+            b"" if one_each else part.sizes.astype("<u4").tobytes(),
+            self.first_s,
+            len(MEASURES),
+            self.narrow.part(part.first_row, part.end_row),
+            tuple(self.dearest_id[rows].tolist()),
+            cells,
         )
 
 

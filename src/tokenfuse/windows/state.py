@@ -5,7 +5,7 @@ Names: `<axis>/scopes/<chunk>`, `<axis>/<granularity>/<pane start>.<chunk>`, `<a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tokenfuse.contracts.axes import AXES, CELL, GLOBAL, OTHER
 from tokenfuse.contracts.block import AxisRows
@@ -32,14 +32,14 @@ class WindowState:
         self.expired_s = 0
         self._unknown: list[str] = []
 
-    def apply(self, rows: tuple[AxisRows, ...]) -> dict[str, Ids]:
+    def apply(self, rows: Sequence[AxisRows]) -> dict[str, Ids]:
         """Add a block; touched scope ids by axis. An axis that settings no longer name is left out."""
         return self.batch(rows).add()
 
-    def batch(self, rows: tuple[AxisRows, ...], *, history: bool = False) -> Batch:
+    def batch(self, rows: Sequence[AxisRows], *, history: bool = False) -> Batch:
         """A block whose scopes are known, to be added in steps."""
-        known = [axis_rows for axis_rows in rows if axis_rows.axis in self.tables and axis_rows.values]
-        return Batch([(self.tables[r.axis], decode_rows(r)) for r in known], history=history)
+        known = [(self.tables[r.axis], decode_rows(r)) for r in rows if r.axis in self.tables]
+        return Batch([(table, decoded) for table, decoded in known if decoded.values], history=history)
 
     def passed(self, watermark_s: int) -> None:
         """The watermark of the log."""

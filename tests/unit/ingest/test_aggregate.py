@@ -12,6 +12,7 @@ from tokenfuse.contracts.block import FORMAT, DeltaBlock, encode_block
 from tokenfuse.contracts.scope import output_partition, parse_scope_key
 from tokenfuse.ingest.aggregate import Aggregator
 from tokenfuse.ingest.call import Call
+from tokenfuse.windows.rows import decode_rows
 
 START_MS = 1_764_000_000_000
 
@@ -85,8 +86,9 @@ def test_rows_go_to_their_owners_sorted_and_once(calls, partitions) -> None:
         for axis in rows:
             places = [(value, pane) for value, pane, *_ in axis_rows(axis)]
             assert places == sorted(set(places))
-            assert list(axis.values) == sorted({value for value, _ in places})
-            for value in axis.values:
+            values = decode_rows(axis).values
+            assert list(values) == sorted({value for value, _ in places})
+            for value in values:
                 if axis.axis == CELL:
                     wanted = {output_partition(a, v, partitions) for a, v in parse_scope_key(value).items()}
                     assert number in wanted | {output_partition(GLOBAL, "", partitions)}

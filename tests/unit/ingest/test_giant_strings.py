@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import tracemalloc
 
-import numpy as np
-
 from tokenfuse.contracts.block import decode_block
-from tokenfuse.contracts.measures import INDEX, MEASURES
+from tokenfuse.contracts.measures import INDEX
 from tokenfuse.ingest.record import Record
 from tokenfuse.runtime.ingest.recipe import Recipe
 from tokenfuse.runtime.settings import Settings
+from tokenfuse.windows.rows import decode_rows
 
 MEBIBYTE = 1024 * 1024
 NOW_S = 1_764_000_000
@@ -52,8 +51,7 @@ def _calls(block: bytes) -> int:
     found = 0
     for rows in decode_block(block).rows:
         if rows.axis == "global":
-            sums = np.frombuffer(rows.sums, "<i8").reshape(len(MEASURES), -1)
-            found += int(sums[INDEX["calls"]].sum())
+            found += int(decode_rows(rows).sums[:, INDEX["calls"]].sum())
     return found
 
 

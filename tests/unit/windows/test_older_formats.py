@@ -8,8 +8,9 @@ import msgspec
 import numpy as np
 import pytest
 from tests.support.calls import BlockMaker, call
+from tests.support.wide_rows import wide
 
-from tokenfuse.contracts.block import AxisRows
+from tokenfuse.contracts.block import WideRows
 from tokenfuse.contracts.measures import MAXIMA, MEASURES
 from tokenfuse.contracts.rollup import Rollup
 from tokenfuse.windows.codec import pack, unpack
@@ -19,12 +20,13 @@ from tokenfuse.windows.state import WindowState
 OLDER_MEASURES, OLDER_MAXIMA = len(MEASURES) - 2, len(MAXIMA) - 1
 
 
-def block_rows() -> tuple[AxisRows, ...]:
+def block_rows() -> tuple[WideRows, ...]:
+    """As format 2 has them."""
     calls = [call(n, -n * 700, tenant=f"t{n % 7}", depth=n, step=n) for n in range(30)]
-    return BlockMaker().blocks(calls)[0].rows
+    return tuple(map(wide, BlockMaker().blocks(calls)[0].rows))
 
 
-def narrowed(rows: AxisRows) -> AxisRows:
+def narrowed(rows: WideRows) -> WideRows:
     """As an older release would have written them."""
     n = len(rows.scope) // 4
     return msgspec.structs.replace(
