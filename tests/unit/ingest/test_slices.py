@@ -306,7 +306,7 @@ def test_without_append_times_event_time_is_the_clock() -> None:
 
 def test_a_slice_beyond_one_message_must_be_cut_smaller(monkeypatch) -> None:
     monkeypatch.setattr(slices, "MESSAGE_BYTES_MAX", 20_000)
-    target, log = cutter(), records(*(event(f"e{i}", user=f"u{i}") for i in range(400)))
+    target, log = cutter(), records(*(event(f"e{i}", user=f"{'u' * 250}{i}") for i in range(400)))
 
     with pytest.raises(SliceTooLargeError):
         target.cut(target.draft(log), {})
@@ -315,7 +315,7 @@ def test_a_slice_beyond_one_message_must_be_cut_smaller(monkeypatch) -> None:
 
 def test_one_record_beyond_one_message_is_a_dead_letter(monkeypatch) -> None:
     monkeypatch.setattr(slices, "MESSAGE_BYTES_MAX", 20_000)
-    many = [json.loads(event(f"e{i}", user=f"u{i}")) for i in range(400)]
+    many = [json.loads(event(f"e{i}", user=f"{'u' * 250}{i}")) for i in range(400)]
 
     (result,) = run(cutter(), records(json.dumps(many).encode()))
 
