@@ -10,6 +10,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
+from tokenfuse.contracts.rulekinds.absence import AbsenceRule
 from tokenfuse.contracts.rulekinds.agent import AgentMeasure, AgentRule
 from tokenfuse.contracts.rulekinds.base import Maturity, Response, Rule, RuleMode
 from tokenfuse.contracts.rulekinds.burn_rate import BurnRateRule
@@ -23,6 +24,7 @@ from tokenfuse.contracts.rulekinds.volume import VolumeRule
 
 __all__ = [
     "ROLLING",
+    "AbsenceRule",
     "AgentMeasure",
     "AgentRule",
     "AnyRule",
@@ -55,6 +57,7 @@ AnyRule = (
     | BurstRule
     | PriceRule
     | PromptBudgetRule
+    | AbsenceRule
 )
 
 

@@ -150,7 +150,8 @@ class AgentCore:
             (min(s.event_ms, self.clocks.now_ms + 5000) for s in self.clocks.sources.values()), default=0
         )
         self._latest_s = max(self._latest_s, newest_ms // 1000, self.clocks.watermark_ms // 1000)
-        self.state.passed(self.clocks.watermark_ms // 1000)
+        gap_s = self.clocks.unwatched_ms // 1000, self.clocks.watched_ms // 1000
+        self.state.passed(self.clocks.watermark_ms // 1000, gap_s)
         self.panel.move(self._latest_s, self.clocks.watermark_ms // 1000)
 
     def _judge(self, touched: dict[str, Ids]) -> None:

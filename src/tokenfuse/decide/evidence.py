@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -71,6 +71,17 @@ class Witness:
         now, base = sides
         parts = decompose(now.T, base.T, scale, self._cells.groups_of(ids))
         return self._evidence(axis, ids, excess, parts, "")
+
+    def of_missing(self, axis: str, value: str, since_s: int, nanousd: int, driver: str) -> Evidence:
+        """Evidence for calls that did not come: what they usually cost, and whose they usually are, by the week before."""
+        ids = self._cells.of_scope(axis, value)
+        if not len(ids):
+            return replace(self._of_single(axis, value, driver), drivers=(DriverPart(driver, -nanousd),))
+        hour_s = since_s - since_s % 3600
+        usual = self._cells.cells.sums("1h", hour_s - BASE_SECONDS, hour_s, ids)[:, COST]
+        part = nanousd / max(int(usual.sum()), 1)
+        whose = self._evidence(axis, ids, (usual * part).astype(np.int64), (), driver)
+        return replace(whose, drivers=(DriverPart(driver, -nanousd),))
 
     def nanousd_per_hour(self, axis: str, value: str, latest_s: int) -> int:
         """Current spend of a scope per hour."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from tokenfuse.contracts.axes import CELL
 from tokenfuse.contracts.ruleset import (
+    AbsenceRule,
     AgentRule,
     AnyRule,
     BurnRateRule,
@@ -25,6 +26,7 @@ from tokenfuse.contracts.ruleset import (
     SpikeRule,
     VolumeRule,
 )
+from tokenfuse.decide.absences import AbsenceJudge
 from tokenfuse.decide.burn_rates import BurnRateJudge
 from tokenfuse.decide.bursts import BurstJudge, record_name
 from tokenfuse.decide.caps import CapJudge
@@ -64,6 +66,7 @@ OPEN_JUDGES: Final[dict[type[Rule], MakeOpen]] = {
 CLOSED_JUDGES: Final[dict[type[Rule], MakeClosed]] = {
     PriceRule: PriceJudge,
     PromptBudgetRule: PromptBudgetJudge,
+    AbsenceRule: AbsenceJudge,
 }
 
 

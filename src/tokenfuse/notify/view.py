@@ -154,10 +154,10 @@ def _title(alert: Alert) -> str:
     # Header blocks hold 150 characters: who is cut first, dollars never.
     who = scope_text(alert.scope, 30)
     if alert.state == "resolved":
-        total = f"{_total(alert)} {'spent' if _is_cap(alert) else 'in total'}"
-        return (
-            f"Resolved: {what(alert)} · {clip(who, 60)} · {total} · lasted {span(alert.starts_at, alert.at)}"
+        total = (
+            "" if _is_silence(alert) else f"{_total(alert)} {'spent' if _is_cap(alert) else 'in total'} · "
         )
+        return f"Resolved: {what(alert)} · {clip(who, 60)} · {total}lasted {span(alert.starts_at, alert.at)}"
     severity = _SEVERITY.get(alert.severity, alert.severity)
     return " · ".join((f"{severity}: {what(alert)}", clip(who, 60), *_money(alert)))
 
@@ -179,6 +179,20 @@ def _is_cap(alert: Alert) -> bool:
     return alert.kind == "cap" and alert.unit == "usd"
 
 
+def _is_silence(alert: Alert) -> bool:
+    return alert.kind == "absence"
+
+
+def _silence(alert: Alert) -> tuple[tuple[str, str], ...]:
+    """What is missing; no dollars are above anything."""
+    usual = dollars(str(-sum(Decimal(part.usd) for part in alert.drivers)))
+    calls = f"about {measure(round(alert.value), alert.unit)} calls, {usual}"
+    return ("Usual in that time", calls), (
+        "Told from",
+        f"{measure(round(alert.threshold), alert.unit)} calls",
+    )
+
+
 def _facts(alert: Alert) -> tuple[tuple[str, str], ...]:
     observed = f"{measure(alert.value, alert.unit)}, limit {measure(alert.threshold, alert.unit)}"
     above = "above the cap" if _is_cap(alert) else "above normal"
@@ -187,13 +201,15 @@ def _facts(alert: Alert) -> tuple[tuple[str, str], ...]:
         return (
             ("From", moment(alert.starts_at)),
             ("To", f"{moment(alert.at)} ({lasted})"),
-            (f"Total {above}", dollars(alert.excess_usd)),
+            *(() if _is_silence(alert) else ((f"Total {above}", dollars(alert.excess_usd)),)),
             ("Scope", scope_text(alert.scope)),
         )
     acked = (("Acknowledged by", name(alert.acked_by, NAME_CHARS_MAX)),) if alert.acked_by else ()
+    since = ("Since", f"{moment(alert.starts_at)} ({lasted})"), ("Scope", scope_text(alert.scope))
+    if _is_silence(alert):
+        return (*since, *_silence(alert), *acked)
     return (
-        ("Since", f"{moment(alert.starts_at)} ({lasted})"),
-        ("Scope", scope_text(alert.scope)),
+        *since,
         (f"So far {above}", dollars(alert.excess_usd)),
         ("If it goes on", f"{dollars(alert.excess_usd_per_hour)} per hour"),
         ("Observed", observed),
@@ -244,10 +260,10 @@ def _done(alert: Alert) -> str:
 
 
 def _commands(alert: Alert) -> tuple[tuple[str, str], ...]:
-    """What to type; a scope that the command line cannot name gets no switch command."""
+    """What to type; a scope that the command line cannot name, or that makes no calls, gets no switch command."""
     command = ("Acknowledge", f"tokenfuse alerts ack {shlex.quote(alert.fingerprint)}")
     acknowledge = () if alert.acked_by or alert.rule == TEST_RULE else (command,)
-    if alert.rule == TEST_RULE or not alert.scope or not set(alert.scope) <= set(AXES):
+    if alert.rule == TEST_RULE or _is_silence(alert) or not alert.scope or not set(alert.scope) <= set(AXES):
         return acknowledge
     selector = " ".join(
         f"--{axis.replace('_', '-')} {shlex.quote(alert.scope[axis])}" for axis in AXES if axis in alert.scope

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, get_args
 
 from pydantic import BaseModel, Field
 
+from tokenfuse.rules.kinds.absence import AbsenceSpec
 from tokenfuse.rules.kinds.agent import AgentSpec
 from tokenfuse.rules.kinds.base import ResponseSpec, Strict, Table
 from tokenfuse.rules.kinds.burn_rate import Burn, BurnRateSpec
@@ -28,6 +29,7 @@ AnyKind = (
     | BurstSpec
     | PriceSpec
     | PromptBudgetSpec
+    | AbsenceSpec
 )
 AnySpec = Annotated[AnyKind, Field(discriminator="kind")]
 KINDS: Final = tuple(spec.model_fields["kind"].annotation.__args__[0] for spec in get_args(AnyKind))

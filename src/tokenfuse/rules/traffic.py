@@ -18,6 +18,7 @@ CALLS_MAX: Final = 500_000
 """Per series: a rule test is read by people and runs in seconds."""
 
 MILLION: Final = 1_000_000
+SATURDAY: Final = 5
 C = TypeVar("C")
 
 
@@ -57,6 +58,13 @@ class Series(_Strict):
     from_: Duration = Field(0, alias="from", description="First call, after the test's start.")
     to: Duration = Field(description="No call at or after this.")
     calls_per_hour: float = Field(description="How many.", gt=0, le=3_600_000)
+    hours: list[Annotated[int, Field(ge=0, le=24)]] = Field(
+        [0, 24],
+        description="Calls only from the one hour of the day, UTC, to the other, e.g. [8, 18].",
+        min_length=2,
+        max_length=2,
+    )
+    workdays: bool = Field(default=False, description="No calls on Saturdays and Sundays.")
     tenant: str = "acme"
     feature: str = "chat"
     model: str = "gpt-5-mini"
@@ -125,8 +133,16 @@ def expand(series: Iterable[Series], start_ms: int, seed: str, make: Callable[..
 
 def _calls(series: Series, start_ms: int, rng: Random, number: int) -> Iterator[dict[str, Any]]:
     for i in range(series.calls):
-        offset_ms = series.from_ * 1000 + int(i * 3_600_000 / series.calls_per_hour)
-        yield _call(series, start_ms + offset_ms, rng) | _step(series, i) | {"id": f"s{number}-{i}"}
+        time_ms = start_ms + series.from_ * 1000 + int(i * 3_600_000 / series.calls_per_hour)
+        if _is_open(series, time_ms):
+            yield _call(series, time_ms, rng) | _step(series, i) | {"id": f"s{number}-{i}"}
+
+
+def _is_open(series: Series, time_ms: int) -> bool:
+    """Whether calls of a series come at that time of the day and the week."""
+    moment = datetime.fromtimestamp(time_ms // 1000, UTC)
+    first, end = series.hours
+    return first <= moment.hour < end and not (series.workdays and moment.weekday() >= SATURDAY)
 
 
 def _step(series: Series, i: int) -> dict[str, Any]:

@@ -15,6 +15,9 @@ STEP_MS: Final = 10_000
 """A gap between two ticks counts as so much idle time: after an outage the backlog comes first, however long it was."""
 AHEAD_MS: Final = 5_000
 """An event time is believed up to so far ahead of its record's clock."""
+GAP_MS: Final = 2 * 3_600_000
+"""Time that jumps so far was not watched: the log did not grow, or history ended before live calls began. A replay passes time
+through its gaps in steps of an hour at most."""
 LATENESS_MS: Final = 10_000
 """Panes close so long after the newest event: later ones revise their pane, not past verdicts."""
 
@@ -59,6 +62,8 @@ class Clocks:
     Attributes:
         now_ms: the newest clock in the log. watermark_ms: event time before which panes are closed.
         ticked_ms: the newest tick. passed_ms: how long it ticked, outages left out.
+        unwatched_ms, watched_ms: the last gap in the log, in event time: from its beginning to its end nobody knows whether
+            there were calls.
     """
 
     def __init__(self) -> None:
@@ -68,6 +73,8 @@ class Clocks:
         self.watermark_ms = 0
         self.ticked_ms = 0
         self.passed_ms = 0
+        self.unwatched_ms = 0
+        self.watched_ms = 0
 
     def check(self, block: DeltaBlock) -> Contiguity:
         """Whether a slice is the next one of its source partition.
@@ -129,7 +136,9 @@ class Clocks:
             return  # before the first event nothing can be late, least of all a backfill
         moving = [s.reached_ms for s in known if self.passed_ms - s.moved_ms < IDLE_MS]
         reached = min(moving) if moving else self.now_ms
-        self.watermark_ms = max(self.watermark_ms, reached - LATENESS_MS)
+        before_ms, self.watermark_ms = self.watermark_ms, max(self.watermark_ms, reached - LATENESS_MS)
+        if self.watermark_ms - before_ms > GAP_MS:
+            self.unwatched_ms, self.watched_ms = before_ms, self.watermark_ms
 
     def dump(self) -> dict[str, Any]:
         """Plain data for the head row."""
@@ -144,9 +153,9 @@ class Clocks:
         """Inverse of `dump`."""
         clocks = cls()
         for name in _TIMES:
-            setattr(clocks, name, data[name])
+            setattr(clocks, name, data.get(name, 0))  # older heads know of no gap
         clocks.sources = {int(p): SourceClock(*values) for p, values in data["sources"].items()}
         return clocks
 
 
-_TIMES: Final = ("now_ms", "watermark_ms", "ticked_ms", "passed_ms")
+_TIMES: Final = ("now_ms", "watermark_ms", "ticked_ms", "passed_ms", "unwatched_ms", "watched_ms")

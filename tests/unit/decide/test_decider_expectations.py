@@ -6,6 +6,7 @@ import pytest
 from tests.unit.decide.decider_log import PARTITIONS, START_MS, USD, Story, cap, drift, killer, part, spike
 
 from tokenfuse.contracts.clock import to_rfc3339
+from tokenfuse.contracts.rulekinds.absence import AbsenceRule
 from tokenfuse.contracts.rulekinds.burst import BurstRule
 from tokenfuse.contracts.rulekinds.volume import VolumeRule
 from tokenfuse.contracts.ruleset import Response
@@ -382,3 +383,21 @@ def test_what_people_said_survives_a_restart() -> None:
     assert again.apply(*story.log[-1]).alerts == story.said[-1].alerts
     assert story.said[-1].alerts[0].held is not None
     assert to_rfc3339(START_MS + 10_000 + DAY_S * 1000) == story.said[-1].alerts[0].held.until
+
+
+def test_a_silence_that_is_expected_stays_so_however_long_it_gets() -> None:
+    rule = AbsenceRule(
+        id="silence", kind="absence", driver="volume", maturity="stable", axis="tenant", severity="page", mode="warn",
+        silence_min_seconds=600, calls_min=12, record_factor=1.5, baseline_hours_min=72, floor_nanousd_per_day=0,
+    )  # fmt: skip
+    story = Story([rule])
+    story.verdict("silence", "tenant=acme", usd=0.0, value=12.0, threshold=12.0)
+    story.wait(10)
+    alert = fingerprint("silence", "tenant=acme")
+    story.command("feedback", fingerprint=alert, feedback="expected", reason="switched off")
+    story.wait(120)
+    story.verdict("silence", "tenant=acme", "update", usd=0.0, value=1200.0, threshold=12.0)
+    story.wait(10)
+
+    assert story.standing()[alert].state == "pending"
+    assert "that it makes no calls is expected" in story.standing()[alert].summary

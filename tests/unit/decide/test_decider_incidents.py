@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from tests.unit.decide.decider_log import PARTITIONS, USD, Story, cap, drift, killer, part, spike
 
-from tokenfuse.contracts.ruleset import PriceRule
+from tokenfuse.contracts.ruleset import AbsenceRule, PriceRule
 from tokenfuse.contracts.scope import fingerprint
 from tokenfuse.contracts.signal import DriverPart
 from tokenfuse.decide.decider import DeciderCore
@@ -362,3 +362,31 @@ def test_a_price_that_is_wrong_is_explained_by_no_spike_and_explains_none() -> N
     story.wait(10)
 
     assert [alert.inhibited_by for alert in story.standing().values()] == [None, None]
+
+
+def silence(name: str, axis: str) -> AbsenceRule:
+    return AbsenceRule(
+        id=name, kind="absence", driver="volume", maturity="stable", axis=axis, severity="page", mode="warn",
+        silence_min_seconds=600, calls_min=12, record_factor=1.5, baseline_hours_min=72, floor_nanousd_per_day=0,
+    )  # fmt: skip
+
+
+def test_silence_everywhere_is_one_page_and_a_tenants_explains_its_features() -> None:
+    story = Story([silence("all", "global"), silence("tenants", "tenant"), silence("features", "feature")])
+    story.verdict("features", "feature=chat", usd=0.0, contributors=(part("tenant", "acme", 1.0),))
+    story.verdict("tenants", ACME, usd=0.0, partition=1, contributors=(part("feature", "chat", 1.0),))
+    story.wait(10)
+    assert len(story.pages()) == 1
+
+    story.verdict("all", "", usd=0.0, partition=2)
+    story.wait(10)
+    assert scopes(story.pages()) == [{}]
+
+
+def test_a_silence_is_explained_by_no_spike_that_names_its_scope() -> None:
+    story = Story([TENANTS, silence("features", "feature")])
+    story.verdict("tenants", ACME, usd=20.0, contributors=(part("feature", "chat", 15.0),))
+    story.verdict("features", "feature=chat", usd=0.0, contributors=(part("tenant", "acme", 1.0),))
+    story.wait(10)
+
+    assert sorted(scopes(story.pages()), key=str) == [{"feature": "chat"}, {"tenant": "acme"}]

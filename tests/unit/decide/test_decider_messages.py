@@ -7,7 +7,7 @@ import doctest
 import pytest
 from tests.unit.decide.decider_log import START_MS, USD, Story, cap, killer, part, spike
 
-from tokenfuse.contracts.ruleset import DriftRule, PriceRule, PromptBudgetRule, Response
+from tokenfuse.contracts.ruleset import AbsenceRule, DriftRule, PriceRule, PromptBudgetRule, Response
 from tokenfuse.contracts.signal import DriverPart
 from tokenfuse.decide.decider import messages
 
@@ -30,6 +30,11 @@ def price(measure: str) -> PriceRule:
 PROMPTS = PromptBudgetRule(
     id="prompts", kind="prompt_budget", driver="prompt", maturity="stable", axis="feature", severity="ticket",
     mode="warn", limit=32_000, window_seconds=3600, calls_min=20, floor_nanousd=USD,
+)  # fmt: skip
+
+SILENCE = AbsenceRule(
+    id="silence", kind="absence", driver="volume", maturity="stable", axis="tenant", severity="ticket", mode="warn",
+    silence_min_seconds=600, calls_min=12, record_factor=1.5, baseline_hours_min=72, floor_nanousd_per_day=USD,
 )  # fmt: skip
 
 
@@ -95,6 +100,14 @@ PROMPT = (DriverPart("prompt", 8_200_000_000), DriverPart("volume", 800_000_000)
             id="a model without a price",
         ),
         pytest.param(
+            SILENCE, "tenant=acme",
+            {"value": 139.6, "threshold": 37.5, "usd": 0.0, "drivers": (DriverPart("volume", -USD),),
+             "contributors": (part("feature", "chat", 0.9, 0.9),)},
+            "Tenant acme has made no calls (about 140 are usual, limit 38) since 15:59 UTC; they usually cost $1.00 in "
+            "that time; most of it feature chat (90 %); this rule stops nothing.",
+            id="a silence",
+        ),
+        pytest.param(
             PROMPTS, "feature=chat", {"value": 36_000.0, "threshold": 32_000.0, "driver": "prompt", "usd": 10.8},
             "Feature chat sends 36,000 tokens of input a call (limit 32,000 tokens) since 15:59 UTC; $10.80 above normal "
             "so far; driver: longer prompts; this rule stops nothing.",
@@ -134,6 +147,20 @@ def test_what_a_resolved_alert_says() -> None:
     assert (
         story.alerts()[-1].summary
     ) == "Tenant acme is back to normal after 66 min (rule spike); it cost $4.20 above normal."
+
+
+@pytest.mark.parametrize(
+    ("days", "expected"),
+    [(1, "makes calls again after 24 h 0 min"), (7, "makes no calls any more: silent for 168 h 0 min")],
+)
+def test_what_a_resolved_silence_says(days: int, expected: str) -> None:
+    story = Story([SILENCE])
+    since_ms = START_MS - 600_000
+    story.verdict("silence", "tenant=acme", starts_ms=since_ms, usd=0.0)
+    story.wait(days * 86_400 - 600)
+    story.verdict("silence", "tenant=acme", "clear", starts_ms=since_ms, usd=0.0)
+
+    assert story.alerts()[-1].summary == f"Tenant acme {expected} (rule silence)."
 
 
 def test_what_an_alert_says_that_did_not_fire() -> None:

@@ -11,6 +11,7 @@ from tests.support.calls import BlockMaker, call
 
 from tokenfuse.contracts.block import FORMAT, Control
 from tokenfuse.contracts.ruleset import (
+    AbsenceRule,
     AgentRule,
     BurnRateRule,
     BurstRule,
@@ -52,6 +53,8 @@ FAST = (
               calls_min=1, floor_nanousd=0, **COMMON),
     PromptBudgetRule(id="prompts", kind="prompt_budget", axis="feature", limit=2000, window_seconds=86_400, calls_min=1,
                      floor_nanousd=0, **COMMON),
+    AbsenceRule(id="silence", kind="absence", axis="tenant", silence_min_seconds=60, calls_min=1, record_factor=1.0,
+                baseline_hours_min=1, floor_nanousd_per_day=0, **COMMON),
 )  # fmt: skip
 RULESETS = (
     RuleSet(

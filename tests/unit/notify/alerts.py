@@ -69,12 +69,44 @@ TICKET_SHADOW = replace(
     enforcement=Enforcement(action="block", mode="shadow", expires_at="2026-11-24T23:00:00Z", generation=7),
 )
 
+SILENCE = replace(
+    CACHE,
+    fingerprint="7777888899990000",
+    rule="silence.tenant",
+    kind="absence",
+    driver="volume",
+    scope={"tenant": "acme"},
+    severity="ticket",
+    value=139.6,
+    threshold=37.5,
+    unit="count",
+    excess_usd="0",
+    excess_usd_per_hour="0",
+    summary="Tenant acme has made no calls (about 140 are usual, limit 38) since 22:00 UTC; they usually cost $1.20 in that "
+    "time; most of it feature chat (86 %); this rule stops nothing.",
+    drivers=(DriverUsd(driver="volume", usd="-1.2"),),
+    contributors=(ContributorUsd(axis="feature", value="chat", usd="1.03", share=0.86),),
+    examples=("evt-000412",),
+)
+
 GOLDEN = {
     "page": CACHE,
     "page-enforced-acknowledged": CAP_ENFORCED,
     "resolved": RESOLVED,
     "info": INFO,
     "ticket-shadow": TICKET_SHADOW,
+    "silence": SILENCE,
+    "silence-resolved": replace(
+        SILENCE,
+        seq=140,
+        state="resolved",
+        at="2026-11-24T22:55:00Z",
+        value=0,
+        threshold=0,
+        drivers=(),
+        contributors=(),
+        summary="Tenant acme makes calls again after 55 min (rule silence.tenant).",
+    ),
 }
 
 

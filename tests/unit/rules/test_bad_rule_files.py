@@ -44,6 +44,8 @@ MESSAGES = {
     "spike-history-longer-than-kept": "2: history_panes: at most 23 panes of 1h are kept for tenant, user",
     "budget-that-blocks": "2: a budget only tells: put response and mode enforce on a cap beside it",
     "budget-shares-not-rising": "2: notify_at: shares must rise, each once",
+    "absence-that-blocks": "2: an absence only tells, there are no calls to stop: use mode warn, no response",
+    "absence-of-users": "2: axis user: no two weeks of hours are kept; use tenant, feature or model",
     "missing-table": "tables/nobody.csv:1: cannot be read as CSV: No such file or directory",
     "table-outside": "../tenants.csv:1: outside the rules directory: move the table below it",
     "unknown-default-zone": "3: default_time_zone: 'Berlin' is no IANA time zone such as Europe/Berlin",

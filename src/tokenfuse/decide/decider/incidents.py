@@ -9,6 +9,8 @@ Why it is done this way:
   the scope that owns it (the user of a run, the tenant of a user): 400 blocked users are still one page. A burst is
   but the first seconds of what a cap then stops, so it explains none.
 - A prompt that grew and a cache that collapsed are two causes with two remedies, whatever scopes they share.
+- Calls that do not come have no dollars that flow through anything, and a scope that costs more hides none that fell
+  silent: only a silence explains a silence.
 - A price that is wrong or unknown makes the other figures wrong too: nothing but the same finding explains it.
 - Rungs of one ladder (budget at 50, 80, 100 %) are one story however far apart: the higher rung tells it.
 - Who was told first stays told: between equals, an alert that people have seen keeps the incident.
@@ -106,6 +108,8 @@ def _hides_a_switch(a: AlertRecord, b: AlertRecord) -> bool:
 
 
 def _differ_in_cause(a: AlertRecord, b: AlertRecord) -> bool:
+    if (a.facts.kind == "absence") != (b.facts.kind == "absence"):
+        return True
     if "price" in (a.facts.kind, b.facts.kind):
         return a.facts.ladder != b.facts.ladder
     return a.facts.kind == b.facts.kind == "drift" and a.evidence.driver != b.evidence.driver

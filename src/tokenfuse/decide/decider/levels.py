@@ -57,8 +57,11 @@ def level(facts: Facts, verdict: Verdict) -> float:
     """What a person accepts who calls a breach expected; larger costs more.
 
     Of drift the quantity itself (tokens, or a share; the cache: its misses), so that it stays what it was while the
-    baseline learns; of all others times over the threshold.
+    baseline learns; of kinds without a multiple that it is so at all, since a silence and what is new only grow; of all
+    others times over the threshold.
     """
+    if facts.kind in ALWAYS:
+        return 1.0
     if not facts.signal or facts.signal == VOLUME:
         return over(facts, verdict)
     return _costly(facts, verdict.value)

@@ -13,6 +13,7 @@ from tokenfuse.contracts.money import NANO
 from tokenfuse.contracts.scope import parse_scope_key
 from tokenfuse.decide.decider.facts import VOLUME
 from tokenfuse.decide.decider.incidents import amount_nanousd, breadth
+from tokenfuse.detect.absence import GONE_S
 
 if TYPE_CHECKING:
     from tokenfuse.contracts.alert import Enforcement
@@ -81,6 +82,8 @@ def accepted_words(alert: AlertRecord, most: float) -> str:
     The value of a drift, else times the threshold, which moves with what is usual.
     """
     facts, measure = alert.facts, QUANTITIES.get(alert.facts.driver, alert.facts.driver)
+    if facts.kind == "absence":
+        return "that it makes no calls"
     if facts.signal == "cache":
         return f"{measure} down to {quantity(max(1 - most, 0.0), facts.unit)}"
     if facts.signal and facts.signal != VOLUME:
@@ -156,7 +159,7 @@ def _fact(alert: AlertRecord) -> str:
     elif facts.kind == "prompt_budget":
         text = f"{name} sends {value} of input a call (limit {threshold})"
     elif facts.kind == "absence":
-        text = f"{name} has sent nothing for {value}"
+        text = f"{name} has made no calls (about {value} are usual, limit {threshold})"
     elif facts.kind == "novelty":
         text = f"{name} is new"
     else:
@@ -187,6 +190,8 @@ def _exhausted(alert: AlertRecord) -> str:
 def _money(alert: AlertRecord) -> str:
     """What it costs so far, and an hour."""
     evidence = alert.evidence
+    if alert.facts.kind == "absence":
+        return f"they usually cost {usd(-sum(part.nanousd for part in evidence.drivers))} in that time"
     if not evidence.excess_nanousd and not evidence.excess_nanousd_per_hour:
         return ""
     over = "above it" if alert.facts.kind == "cap" else "above normal"
@@ -213,6 +218,8 @@ def _why(alert: AlertRecord) -> str:
         driver = f"{DRIVERS.get(most.driver, most.driver)} ({usd(most.nanousd)})"
     top = top_contributor(alert)
     who_most = f", largest part {_contributor(alert, top)}" if top is not None else ""
+    if alert.facts.kind == "absence":
+        return f"most of it {_name(top.axis, top.value)} ({100 * top.share:.0f} %)" if top is not None else ""
     return f"driver: {driver}{who_most}"
 
 
@@ -281,6 +288,10 @@ def _resolved(alert: AlertRecord, enforcement: Enforcement | None) -> str:
         return f"{name}: rule {alert.facts.rule} was close to firing, and cleared before it did."
     over = "above its cap" if alert.facts.kind == "cap" else "above normal"
     lasted = _duration(alert.at_ms - alert.starts_ms)
+    if alert.facts.kind == "absence":
+        gone = alert.at_ms - alert.starts_ms >= GONE_S * 1000
+        what = "makes no calls any more: silent for" if gone else "makes calls again after"
+        return f"{name} {what} {lasted} (rule {alert.facts.rule})."
     parts = [f"{name} is back to normal after {lasted} (rule {alert.facts.rule})"]
     if evidence.excess_nanousd > 0:
         parts.append(f"it cost {usd(evidence.excess_nanousd)} {over}")
