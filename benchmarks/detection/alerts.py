@@ -17,7 +17,8 @@ class Raised(msgspec.Struct, frozen=True):
     """One time that somebody was told: from the first firing transition that nobody inhibited to the resolved one.
 
     Attributes:
-        explained: the drivers' dollars add up to the excess, to the nano-dollar; None: there are no drivers.
+        explained: the drivers' dollars add up to what was spent less what is usual, to the nano-dollar; None: there are
+            no drivers, or nothing says what they add up to.
     """
 
     rule: str
@@ -56,7 +57,6 @@ def raised(transitions: Iterable[Alert]) -> list[Raised]:
 
 
 def _told(alert: Alert) -> Raised:
-    parts = sum((Decimal(part.usd) for part in alert.drivers), Decimal(0))
     return Raised(
         alert.rule,
         alert.scope,
@@ -64,6 +64,14 @@ def _told(alert: Alert) -> Raised:
         alert.severity,
         time_ms(alert.at),
         END_MS,
-        explained=parts == Decimal(alert.excess_usd) if alert.drivers else None,
+        explained=_adds_up(alert),
         complete=bool(alert.drivers and alert.contributors and alert.summary),
     )
+
+
+def _adds_up(alert: Alert) -> bool | None:
+    change = alert.cost_change
+    if change is None or not alert.drivers:
+        return None
+    parts = sum((Decimal(part.usd) for part in alert.drivers), Decimal(0))
+    return parts == Decimal(change.spent_usd) - Decimal(change.usual_usd)

@@ -61,7 +61,7 @@ class Judgement(msgspec.Struct, frozen=True):
     Attributes:
         false_pages, false_all: pages, pages and tickets, in the two judged weeks. null_all: in the last two of four steady weeks.
         false_rules, false_harmless: the false ones by rule, and those of the counterfactual by harmless event.
-        explained: alerts of the run with drivers that add up, with drivers that do not, without drivers.
+        explained: alerts of the run with drivers that add up to the cost change, with drivers that do not, without.
         complete: alerts of the run with drivers, contributors and a sentence.
     """
 

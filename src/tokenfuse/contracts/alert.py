@@ -20,8 +20,22 @@ SwitchRefusal = Literal["switches_max", "released_by_person", "window_over"]
 HeldReason = Literal["planned_change", "expected", "false_alarm"]
 
 
+class CostChange(Struct, frozen=True, kw_only=True):
+    """What the scope spent in a window, and what it usually spends in as long a time.
+
+    Attributes:
+        starts_at, ends_at: the window that was compared, event time; calls later than the alert's `at` are not in it.
+        usual_usd: 0 for a scope without a past; of an agent run what it would have cost at its limit.
+    """
+
+    starts_at: str
+    ends_at: str
+    spent_usd: str
+    usual_usd: str
+
+
 class DriverUsd(Struct, frozen=True, kw_only=True):
-    """One part of the change of cost; the parts add up to the observed change."""
+    """One part of the change of cost; the parts add up to `spent_usd` less `usual_usd` of the cost change."""
 
     driver: str
     usd: str
@@ -81,6 +95,7 @@ class Alert(Struct, frozen=True, kw_only=True):
         exhausted_at: when the budget will be gone at the present pace (burn_rate).
         held: it stays pending, since a person said that this is expected.
         bar_factor: false alarms have raised the rule's threshold on this scope so many times.
+        cost_change: what `drivers` add up to, to the nano-dollar.
     """
 
     fingerprint: str
@@ -113,6 +128,7 @@ class Alert(Struct, frozen=True, kw_only=True):
     held: Held | None = None
     bar_factor: float | None = None
     forecast: Forecast | None = None
+    cost_change: CostChange | None = None
 
 
 _encoder = msgspec.json.Encoder()

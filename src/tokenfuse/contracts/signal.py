@@ -20,6 +20,18 @@ from tokenfuse.contracts.formats import UnknownFormatError
 VerdictState = Literal["breach", "update", "clear"]
 
 
+class CostChange(Struct, frozen=True):
+    """What a scope spent in a window of event time, and what it usually spends in as long a time.
+
+    The drivers of the same verdict add up to `spent_nanousd - usual_nanousd`.
+    """
+
+    starts_ms: int
+    ends_ms: int
+    spent_nanousd: int
+    usual_nanousd: int
+
+
 class DriverPart(Struct, frozen=True):
     """One part of the change of cost; the parts of a list add up to the change."""
 
@@ -76,6 +88,7 @@ class Verdict(Struct, frozen=True, kw_only=True, tag="verdict"):
     until_ms: int | None = None  # end of a calendar window: the latest moment a switch may stand
     exhausted_ms: int | None = None  # when a budget will be gone, or when it was found gone
     outlook: Outlook | None = None  # of a month with a budget
+    cost_change: CostChange | None = None  # that the drivers add up to
 
 
 class Clock(Struct, frozen=True, kw_only=True, tag="clock"):

@@ -19,8 +19,8 @@ from tokenfuse.windows.calendar import period_end_s, period_starts
 from tokenfuse.windows.granularity import PANE_SECONDS_OF, finest_for
 from tokenfuse.windows.pane import Ids
 
-PERIOD_PANES: Final = {"day": "1h", "month": "1d"}
-"""From which panes the evidence of a calendar window is read."""
+PERIOD_PANES: Final = "1h"
+"""From which panes the evidence of a calendar window is read: most time zones are whole hours from UTC."""
 
 
 class CapJudge:
@@ -38,7 +38,7 @@ class CapJudge:
             self._granularity = finest_for(self._table.kind, self._rolling_s)
             self._rolling = self._table.rolling(self._granularity, self._rolling_s, COST)
         else:
-            self._granularity = PERIOD_PANES[rule.window]
+            self._granularity = PERIOD_PANES
 
     def advance(self, latest_s: int) -> None:
         """Move the rolling window so that it ends with the pane of latest_s."""

@@ -125,7 +125,8 @@ class LearnedJudge(ABC, Generic[R, H]):
         recent = self._board.recent.of(window_seconds)[:, cells]
         scale = self._board.recent.length_seconds(window_seconds), hours * HOUR_S
         ids = cells.astype(np.int32)
-        found = self._witness.of_cells(self.rule.axis, ids, (recent.T, past.T), scale, excess)
+        sides, end_s = (recent.T, past.T), self._board.recent.ends_s
+        found = self._witness.of_cells(self.rule.axis, ids, sides, scale, excess, end_s)
         return replace(found, driver=self.rule.driver)
 
     def _clear(self, found: set[str | None], judged_s: int) -> None:

@@ -62,6 +62,11 @@ class Recent:
             self._sums[window_seconds] = np.ascontiguousarray(sums.T)
         return self._sums[window_seconds]
 
+    @property
+    def ends_s(self) -> int:
+        """Where every window ends."""
+        return self._watermark_s // MINUTE_S * MINUTE_S
+
     def length_seconds(self, window_seconds: int) -> int:
         """How long a window is at this moment."""
         if window_seconds <= HOUR_S:

@@ -12,7 +12,7 @@ from tokenfuse.contracts.measures import INDEX
 from tokenfuse.contracts.ruleset import AgentRule
 from tokenfuse.decide.evidence import COST
 from tokenfuse.decide.judge import Court
-from tokenfuse.decide.run_records import CONTEXT_S, DAY_S, RunLearner
+from tokenfuse.decide.run_records import DAY_S, RunLearner
 from tokenfuse.decide.standings import Finding
 from tokenfuse.detect.agent import RECORDED, over, thresholds
 from tokenfuse.detect.arrays import FloatArray
@@ -92,23 +92,16 @@ class RunJudge:
         if name is None or not fnmatchcase(name, rule.match) or not self._standings.due(rule, name, now_ms):
             return
         at_ms = (latest_s - latest_s % 10) * 1000
+        # What the run cost beyond its limit, if every step costs the same.
+        excess = int(cost * (1 - threshold / value))
         finding = Finding(
             value=float(value),
             threshold=threshold,
             at_ms=at_ms,
             starts_ms=at_ms,
-            # What the run cost beyond its limit, if every step costs the same.
-            excess_nanousd=int(cost * (1 - threshold / value)),
+            excess_nanousd=excess,
             per_hour_nanousd=partial(self._witness.nanousd_per_hour, rule.axis, name, latest_s),
-            evidence=partial(
-                self._witness.of_window,
-                rule.axis,
-                name,
-                "1m",
-                latest_s - CONTEXT_S,
-                latest_s + 1,
-                rule.driver,
-            ),
+            evidence=partial(self._witness.of_run, name, latest_s + 1, excess, rule.driver),
         )
         self._standings.found(rule, name, finding, now_ms)
 
@@ -163,7 +156,8 @@ class RunsJudge:
         if name is None or not fnmatchcase(name, rule.match) or not self._standings.due(rule, name, now_ms):
             return
         at_ms = (latest_s - latest_s % 10) * 1000
-        since_s = latest_s - rule.window_seconds
+        size = PANE_SECONDS_OF[self._granularity]
+        since_s = latest_s - latest_s % size - rule.window_seconds + size
         finding = Finding(
             value=float(value),
             threshold=threshold,

@@ -194,5 +194,6 @@ class Standings:
                 until_ms=finding.until_ms,
                 exhausted_ms=finding.exhausted_ms,
                 outlook=finding.outlook() if finding.outlook is not None and few else None,
+                cost_change=evidence.cost_change,
             )
         )

@@ -26,6 +26,8 @@ from tokenfuse.detect.arrays import FloatArray, IntArray
 
 DRIVERS: Final = ("volume", "retry", "tier", "prompt", "output", "cache", "price")
 
+VOLUME: Final = "volume"
+
 # Price of a token in input tokens. Providers differ (output 4 to 8, cache reads 0.1 to 0.5); the identity holds for any
 # weights, since price is what is left: wrong ones only move some dollars between the token drivers and price.
 # https://docs.claude.com/en/docs/about-claude/pricing
@@ -47,6 +49,12 @@ class Factors:
     price: FloatArray
 
 
+def spent_and_usual(now: IntArray, base: IntArray, base_scale: tuple[int, int]) -> tuple[int, int]:
+    """Nano-dollars now, and of the baseline brought to the window's duration, rounded half-even; as `decompose`."""
+    cost = INDEX["cost_nanousd"]
+    return int(now[cost].sum()), round(int(base[cost].sum()) * Fraction(*base_scale))
+
+
 def decompose(
     now: IntArray, base: IntArray, base_scale: tuple[int, int], group_of_cell: IntArray
 ) -> tuple[DriverPart, ...]:
@@ -60,15 +68,21 @@ def decompose(
         group_of_cell: int64[c], the same number for equal tenant, feature and template.
 
     Returns:
-        One part per entry of DRIVERS, in that order; their sum is exactly cost(now) - round(cost(base) * scale),
-        rounded half-even. A cell without a past takes today's values, so a new group is volume and a new model in an
+        One part per entry of DRIVERS, in that order; their sum is exactly the difference of `spent_and_usual`. A cell without a past takes today's values, so a new group is volume and a new model in an
         old group is tier.
     """
-    scale = Fraction(*base_scale)
-    cost = INDEX["cost_nanousd"]
-    change = int(now[cost].sum()) - round(int(base[cost].sum()) * scale)
-    parts = _shapley(*_sides(now, base, float(scale), group_of_cell))
-    return tuple(DriverPart(name, part) for name, part in zip(DRIVERS, _whole(parts, change), strict=True))
+    spent, usual = spent_and_usual(now, base, base_scale)
+    parts = _shapley(*_sides(now, base, float(Fraction(*base_scale)), group_of_cell))
+    return tuple(
+        DriverPart(name, part) for name, part in zip(DRIVERS, _whole(parts, spent - usual), strict=True)
+    )
+
+
+def of_mixed_models(parts: tuple[DriverPart, ...]) -> tuple[DriverPart, ...]:
+    """The parts of a cell that holds calls of several models: a dearer model and a dearer token are the same there."""
+    nanousd = {part.driver: part.nanousd for part in parts}
+    cost = nanousd.pop("tier") + nanousd.pop("price")
+    return (*(DriverPart(driver, part) for driver, part in nanousd.items()), DriverPart("cost", cost))
 
 
 def dominant(parts: tuple[DriverPart, ...]) -> str:

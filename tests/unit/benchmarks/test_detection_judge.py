@@ -9,7 +9,7 @@ from benchmarks.detection.clock import DAY_MS, HOUR_MS, JUDGED_MS, MINUTE_MS
 from benchmarks.detection.judge import burnt, by_chance, held, is_right, judge
 from benchmarks.detection.labels import HarmlessLabel, Label, Labels, Part
 
-from tokenfuse.contracts.alert import Alert, DriverUsd
+from tokenfuse.contracts.alert import Alert, CostChange, DriverUsd
 
 START_MS = JUDGED_MS + 3 * DAY_MS
 CELL = {"tenant": "t01", "feature": "chat"}
@@ -166,6 +166,12 @@ def transition(state, minute, **changes):
         "excess_usd": "3.000000001",
         "excess_usd_per_hour": "1",
         "summary": "s",
+        "cost_change": CostChange(
+            starts_at="2025-11-19T23:00:00Z",
+            ends_at="2025-11-20T00:00:00Z",
+            spent_usd="3.1",
+            usual_usd="0.099999999",
+        ),
     }
     return Alert(state=state, **(fields | changes))
 
@@ -197,6 +203,7 @@ def test_drivers_are_checked_to_the_nano_dollar():
     assert raised([transition("firing", 1, drivers=exact)])[0].explained is True
     assert raised([transition("firing", 1, drivers=off)])[0].explained is False
     assert raised([transition("firing", 1)])[0].explained is None
+    assert raised([transition("firing", 1, drivers=exact, cost_change=None)])[0].explained is None
 
 
 def test_the_table_has_a_column_per_method_and_counts_over_seeds():

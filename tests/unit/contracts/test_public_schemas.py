@@ -26,6 +26,7 @@ ALERT = alert.Alert(
     excess_usd_per_hour="3.25", summary="acme is over its cap.", drivers=(alert.DriverUsd(driver="volume", usd="20.5"),),
     contributors=(alert.ContributorUsd(axis="feature", value="chat", usd="20.5", share=1.0),), examples=("e-1",),
     enforcement=alert.Enforcement(action="block", mode="enforce", expires_at=AT, generation=7),
+    cost_change=alert.CostChange(starts_at=AT, ends_at=AT, spent_usd="30.5", usual_usd="10"),
 )  # fmt: skip
 SWITCH = killswitch.Switch(
     scope={"tenant": "acme"}, action="block", mode="enforce", reason="cap", engaged_at=AT, expires_at=AT,
@@ -77,6 +78,7 @@ def test_what_the_product_writes_is_valid_by_schema_and_model(name):
     ("struct", "model"),
     [(alert.Alert, Alert), (killswitch.Switch, KillSwitch), (command.Command, Command),
      (expectation.Expectation, Expectation), (alert.Held, Alert.model_fields["held"].annotation.__args__[0]),
+     (alert.CostChange, Alert.model_fields["cost_change"].annotation.__args__[0]),
      (alert.Forecast, Alert.model_fields["forecast"].annotation.__args__[0]),
      (alert.Enforcement, Alert.model_fields["enforcement"].annotation.__args__[0])],
 )  # fmt: skip

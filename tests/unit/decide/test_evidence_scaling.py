@@ -15,7 +15,7 @@ USD = 10**9
 
 
 def test_contributors_of_a_tenant_that_spends_millions_do_not_overflow() -> None:
-    """A month's window against a week of $700,000: the product of money and seconds is beyond int64."""
+    """A week's window against a week of $700,000: the product of money and seconds is beyond int64."""
     state = WindowState(0, (), 100)
     maker = BlockMaker()
     for day in range(7):
@@ -30,24 +30,30 @@ def test_contributors_of_a_tenant_that_spends_millions_do_not_overflow() -> None
         )[0].rows
     )
     table = state.tables["tenant"]
-    start = int(table.scopes.first_s[0]) + 8 * 86_400 - 3600
+    start = int(table.scopes.first_s[0]) // 3600 * 3600 + 8 * 86_400
     found = Witness(state, CellIndex(state)).of_window(
-        "tenant", "acme", "1h", start, start + 30 * 86_400, "volume"
+        "tenant", "acme", "1h", start, start + 7 * 86_400, "volume"
     )
     assert sum(part.nanousd for part in found.drivers) == found_change(state, start)
+    assert found.cost_change is not None
+    assert found.cost_change.spent_nanousd - found.cost_change.usual_nanousd == found_change(state, start)
+    assert (found.cost_change.starts_ms, found.cost_change.ends_ms) == (
+        start * 1000,
+        (start + 7 * 86_400) * 1000,
+    )
     by_feature = {c.value: c.nanousd for c in found.contributors if c.axis == "feature"}
     assert by_feature["new"] == 500_000 * USD
     assert abs(by_feature.get("steady", 0)) < 10**7 * USD
 
 
 def found_change(state: WindowState, start_s: int) -> int:
-    """Cost in the window minus the week's before it, brought to thirty days, computed with whole numbers."""
+    """Cost in the window minus the week's before it, brought to seven days, computed with whole numbers."""
     table, ids = state.tables["tenant"], np.array([0], np.int32)
-    now = int(table.sums("1h", start_s, start_s + 30 * 86_400, ids)[0, 1])
+    now = int(table.sums("1h", start_s, start_s + 7 * 86_400, ids)[0, 1])
     since = max(start_s - 7 * 86_400, int(table.scopes.first_s[0]) // 3600 * 3600)
     until = start_s - start_s % 3600
     past = int(table.sums("1h", since, until, ids)[0, 1])
-    return now - round(past * Fraction(30 * 86_400, until - since))
+    return now - round(past * Fraction(7 * 86_400, until - since))
 
 
 def test_a_scope_without_cells_names_where_its_dearest_call_worked() -> None:

@@ -10,8 +10,22 @@ from tokenfuse.contracts.alert import AlertState, Driver, HeldReason, Kind, Seve
 from tokenfuse.contracts.public.base import Number, PublicModel, Time, UsdText
 
 
+class CostChange(PublicModel):
+    """What the scope spent in a window, and what it usually spends in as long a time."""
+
+    starts_at: Time
+    """Event time at which the window begins."""
+    ends_at: Time
+    """Event time at which it ends."""
+    spent_usd: UsdText
+    """US dollars that the scope's calls cost in the window."""
+    usual_usd: UsdText
+    """US dollars that it usually spends in as long a time: of the last week, for learned rules of two weeks. 0 for a
+    scope without a past; of an agent run what it would have cost at its limit."""
+
+
 class DriverUsd(PublicModel):
-    """One part of the change of cost; the parts add up to the observed change."""
+    """One part of the change of cost; the parts add up to `spent_usd` less `usual_usd` of the cost change."""
 
     driver: str
     """What drove the cost: a value of the alert's `driver`."""
@@ -137,3 +151,5 @@ class Alert(PublicModel):
     """How many times its threshold false alarms have raised the bar to on this scope."""
     forecast: Forecast | None = None
     """Of rules on a calendar month, where enough days are known."""
+    cost_change: CostChange | None = None
+    """The change that `drivers` add up to, to the nano-dollar."""

@@ -23,6 +23,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from tokenfuse.contracts.axes import CELL_AXES
 from tokenfuse.contracts.scope import axis_scope_key, parse_scope_key
 
 if TYPE_CHECKING:
@@ -157,7 +158,8 @@ def _flows_through(a: AlertRecord, b: AlertRecord) -> bool:
     This is weaker evidence than being named, so the driver must agree where `b` has one by evidence of its own
     (users and runs have no cells to tell it from, and a cap is indifferent to it).
     """
-    knows_driver = bool(b.evidence.drivers) and b.facts.kind != "cap"
+    has_cells = all(axis in CELL_AXES for axis, _ in pairs(b.scope))
+    knows_driver = has_cells and bool(b.evidence.drivers) and b.facts.kind != "cap"
     if knows_driver and a.evidence.driver != b.evidence.driver:
         return False
     return _is_large_enough(a, b) and any(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, get_args
 
-from tokenfuse.contracts.alert import Alert, ContributorUsd, Driver, DriverUsd, Forecast, Held
+from tokenfuse.contracts.alert import Alert, ContributorUsd, CostChange, Driver, DriverUsd, Forecast, Held
 from tokenfuse.contracts.clock import to_rfc3339
 from tokenfuse.contracts.money import NANO, to_usd
 from tokenfuse.contracts.scope import parse_scope_key
@@ -40,6 +40,7 @@ def transition(alert: AlertRecord, enforcement: Enforcement | None, seq: int) ->
         acked_by=alert.acked_by, silenced_until=None if silenced is None else to_rfc3339(silenced),
         exhausted_at=None if exhausted is None else to_rfc3339(exhausted), held=_held(alert),
         bar_factor=alert.bar_factor if alert.bar_factor > 1 else None, forecast=_forecast(evidence),
+        cost_change=_cost_change(evidence),
     )  # fmt: skip
 
 
@@ -57,6 +58,16 @@ def _forecast(evidence: Verdict) -> Forecast | None:
     return Forecast(
         usd=to_usd(found.nanousd), low_usd=to_usd(found.low_nanousd), high_usd=to_usd(found.high_nanousd),
         ends_at=to_rfc3339(found.ends_ms),
+    )  # fmt: skip
+
+
+def _cost_change(evidence: Verdict) -> CostChange | None:
+    found = evidence.cost_change
+    if found is None:
+        return None
+    return CostChange(
+        starts_at=to_rfc3339(found.starts_ms), ends_at=to_rfc3339(found.ends_ms),
+        spent_usd=to_usd(found.spent_nanousd), usual_usd=to_usd(found.usual_nanousd),
     )  # fmt: skip
 
 
