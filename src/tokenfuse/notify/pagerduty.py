@@ -118,7 +118,7 @@ def _details(incident: Alert) -> dict[str, Any]:
     shown = view(incident)
     return {
         **dict(shown.facts),
-        "Why, in dollars": list(shown.why),
+        "Why, in dollars": [*([shown.change] if shown.change else []), *shown.why],
         "Who": list(shown.who),
         "What was done": shown.done,
         "What to do": [f"{label}: {command}" for label, command in shown.commands],

@@ -70,7 +70,7 @@ def mrkdwn(text: str, chars_max: int) -> str:
 def _loud(shown: AlertView) -> list[dict[str, Any]]:
     """Blocks of a page, a ticket, or their resolution, the most important first."""
     blocks = [_header(f"{shown.mark} {shown.title}"), _section(_escaped(shown.summary)), _fields(shown.facts)]
-    blocks += _listed("Why, in dollars", map(_escaped, shown.why))
+    blocks += _listed("Why, in dollars", map(_escaped, shown.why), _escaped(shown.change))
     blocks += _listed("Who", map(_escaped, shown.who))
     blocks.append(_section(f"*What was done*\n{_escaped(shown.done)}"))
     blocks += _listed("What to do", _todo(shown))
@@ -108,8 +108,8 @@ def _section(text: str) -> dict[str, Any]:
     return {"type": "section", "text": _text(text, SECTION_CHARS_MAX)}
 
 
-def _listed(title: str, lines: Iterable[str]) -> list[dict[str, Any]]:
-    text = "\n".join(f"• {line}" for line in lines)
+def _listed(title: str, lines: Iterable[str], first: str = "") -> list[dict[str, Any]]:
+    text = "\n".join([first] * bool(first) + [f"• {line}" for line in lines])
     return [_section(f"*{title}*\n{text}")] if text else []
 
 

@@ -64,13 +64,18 @@ def alert_panel(alert: Alert) -> RenderableType:
 def _parts(shown: AlertView) -> Iterable[RenderableType]:
     yield Text(shown.summary)
     yield Padding(_facts(shown), (1, 0))
-    yield from _listed("Why, in dollars", shown.why)
+    yield from _listed("Why, in dollars", _why(shown))
     yield from _listed("Who", shown.who)
     yield from _listed("What was done", (shown.done,))
     yield from _listed("What to do", _todo(shown))
     if shown.examples:
         yield Text("Example events: " + " ".join(shown.examples), style="dim")
     yield Text(shown.footer, style="dim")
+
+
+def _why(shown: AlertView) -> tuple[str, ...]:
+    """The change, and its parts below it."""
+    return (shown.change, *(f"  {part}" for part in shown.why)) if shown.change else shown.why
 
 
 def _facts(shown: AlertView) -> Table:

@@ -64,7 +64,7 @@ _WHY: Final = {
     "tools": "tool calls",
     "reasoning": "reasoning",
     "latency": "latency",
-    "cost": "cost per call",
+    "cost": "dearer models or unit prices",
 }
 _REFUSED: Final = {
     "switches_max": "as many kill switches are engaged as the rule set allows (switches_max)",
@@ -82,7 +82,8 @@ class AlertView(Struct, frozen=True, kw_only=True):
     Attributes:
         mark: one emoji for severity or resolution. title: what, who, dollars so far and per hour.
         line: title and summary in one line, for notifications and quiet alerts.
-        facts: pairs of label and value. why: dollars by driver. who: dollars by contributor.
+        facts: pairs of label and value. change: what was spent, what is usual, the difference. why: its parts by driver.
+        who: dollars by contributor.
         done: what was enforced. commands: label and command to type.
         footer: rule, fingerprint, times.
     """
@@ -94,6 +95,7 @@ class AlertView(Struct, frozen=True, kw_only=True):
     summary: str
     line: str
     facts: tuple[tuple[str, str], ...]
+    change: str
     why: tuple[str, ...]
     who: tuple[str, ...]
     done: str
@@ -117,6 +119,7 @@ def view(alert: Alert) -> AlertView:
         summary=summary,
         line=f"{mark} {title}: {summary}",
         facts=_facts(alert),
+        change=_change(alert),
         why=_why(alert),
         who=_who(alert),
         done=_done(alert),
@@ -217,15 +220,33 @@ def _facts(alert: Alert) -> tuple[tuple[str, str], ...]:
     )
 
 
+def _change(alert: Alert) -> str:
+    """What was spent, what is usual, and the difference, which is what the drivers add up to."""
+    change = alert.cost_change
+    if change is None:
+        return ""
+    more = dollars(str(Decimal(change.spent_usd) - Decimal(change.usual_usd)), signed=True)
+    usual = "nothing" if change.usual_usd == "0" else dollars(change.usual_usd)
+    normal = f"of which {usual} within its limit" if _is_run(alert) else f"usually {usual}"
+    # An alert that is over has the figures of its last minutes.
+    until = f" until {moment(change.ends_at)}" if alert.state == "resolved" else ""
+    return f"Spent {dollars(change.spent_usd)} in {span(change.starts_at, change.ends_at)}{until}, {normal}: {more}"
+
+
+def _is_run(alert: Alert) -> bool:
+    return alert.kind == "agent" and "run_id" in alert.scope
+
+
 def _why(alert: Alert) -> tuple[str, ...]:
-    """The largest parts first; parts that are nothing are no news."""
+    """The largest parts first; parts that are nothing are no news, small ones are put together."""
     parts = [(part, abs(Decimal(part.usd))) for part in alert.drivers]
     told = [part for part, size in sorted(parts, key=lambda item: -item[1]) if size]
     lines = [
         f"{dollars(part.usd, signed=True)} {_WHY.get(part.driver, part.driver)}"
         for part in told[:DRIVERS_MAX]
     ]
-    return _with_rest(lines, len(told))
+    rest = sum((Decimal(part.usd) for part in told[DRIVERS_MAX:]), Decimal(0))
+    return (*lines, f"{dollars(str(rest), signed=True)} all else") if len(told) > len(lines) else tuple(lines)
 
 
 def _who(alert: Alert) -> tuple[str, ...]:

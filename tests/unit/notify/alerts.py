@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from tokenfuse.contracts.alert import Alert, ContributorUsd, DriverUsd, Enforcement
+from tokenfuse.contracts.alert import Alert, ContributorUsd, CostChange, DriverUsd, Enforcement
 
 CACHE = Alert(
     fingerprint="5f0c2d9a1b3e4f67",
@@ -36,6 +36,12 @@ CACHE = Alert(
     ),
     examples=("evt-000412", "evt-000413", "evt-000977"),
     runbook="https://runbooks.example.com/cache?rule=drift&v=2",
+    cost_change=CostChange(
+        starts_at="2026-11-24T22:00:00Z",
+        ends_at="2026-11-24T22:12:00Z",
+        spent_usd="100.104500001",
+        usual_usd="18.9",
+    ),
 )
 
 CAP_ENFORCED = replace(
@@ -49,8 +55,11 @@ CAP_ENFORCED = replace(
     threshold=250.0,
     unit="usd",
     summary="R&D <globex> has spent $250.40 today; its cap is $250.",
-    drivers=(DriverUsd(driver="volume", usd="0.4"),),
+    drivers=(DriverUsd(driver="volume", usd="150"), DriverUsd(driver="prompt", usd="2.2")),
     contributors=(),
+    cost_change=CostChange(
+        starts_at="2026-11-24T00:00:00Z", ends_at="2026-11-24T22:12:00Z", spent_usd="250.4", usual_usd="98.2"
+    ),
     runbook=None,
     action="block",
     enforcement=Enforcement(action="block", mode="enforce", expires_at="2026-11-25T00:00:00Z", generation=42),
@@ -65,6 +74,13 @@ TICKET_SHADOW = replace(
     kind="agent",
     driver="loop",
     scope={"run_id": "run-77", "tenant": "acme", "labels.squad": "blue"},
+    drivers=(DriverUsd(driver="loop", usd="81.204500001"),),
+    cost_change=CostChange(
+        starts_at="2026-11-24T21:50:00Z",
+        ends_at="2026-11-24T22:12:05Z",
+        spent_usd="90.304500001",
+        usual_usd="9.1",
+    ),
     action="block",
     enforcement=Enforcement(action="block", mode="shadow", expires_at="2026-11-24T23:00:00Z", generation=7),
 )

@@ -30,7 +30,8 @@ SOON_MS: Final = 60_000
 DRIVERS: Final = {
     "volume": "more calls", "prompt": "longer prompts", "output": "longer answers", "cache": "lost cache hits",
     "retry": "retries", "tier": "dearer models", "price": "price", "loop": "a loop", "context": "longer contexts",
-    "tools": "tool calls", "reasoning": "more reasoning", "latency": "latency", "cost": "cost per call",
+    "tools": "tool calls", "reasoning": "more reasoning", "latency": "latency",
+    "cost": "dearer models or prices",
 }  # fmt: skip
 QUANTITIES: Final = {
     "prompt": "prompt length", "output": "answer length", "cache": "cache hit rate", "retry": "retry share",
