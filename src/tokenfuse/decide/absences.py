@@ -142,7 +142,12 @@ class AbsenceJudge:
             excess_nanousd=0,
             per_hour_nanousd=lambda: 0,
             evidence=partial(
-                self._witness.of_missing, rule.axis, name, since_s, int(score.missed_nanousd[i]), rule.driver
+                self._witness.of_missing,
+                rule.axis,
+                name,
+                (since_s, watermark_s),
+                int(score.missed_nanousd[i]),
+                rule.driver,
             ),
         )
         self._standings.found(rule, name, finding, now_ms)

@@ -5,7 +5,7 @@ Whatever is compared, the drivers add up to the cost change that stands beside t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -99,16 +99,22 @@ class Witness:
         change = _change((end_s - scale[0], end_s), spent_and_usual(now.T, base.T, scale))
         return self._evidence(axis, ids, (excess, now[:, COST]), parts, "", change)
 
-    def of_missing(self, axis: str, value: str, since_s: int, nanousd: int, driver: str) -> Evidence:
+    def of_missing(
+        self, axis: str, value: str, window: tuple[int, int], nanousd: int, driver: str
+    ) -> Evidence:
         """Evidence for calls that did not come: what they usually cost, and whose they usually are, by the week before."""
+        parts, change = (DriverPart(driver, -nanousd),), _change(window, (0, nanousd))
         ids = self._cells.of_scope(axis, value)
         if not len(ids):
-            return replace(self._of_single(axis, value, driver), drivers=(DriverPart(driver, -nanousd),))
+            table = self._state.tables[axis]
+            who, examples, _ = self._of_dearest(table, table.scopes.id_of(value))
+            return Evidence(driver, parts, who, examples, change)
+        since_s = window[0]
         hour_s = since_s - since_s % 3600
         usual = self._cells.cells.sums("1h", hour_s - BASE_SECONDS, hour_s, ids)[:, COST]
         part = nanousd / max(int(usual.sum()), 1)
-        whose = self._evidence(axis, ids, (usual * part).astype(np.int64), (), driver)
-        return replace(whose, drivers=(DriverPart(driver, -nanousd),))
+        excess = (usual * part).astype(np.int64)
+        return self._evidence(axis, ids, (excess, usual), parts, driver, change)
 
     def nanousd_per_hour(self, axis: str, value: str, latest_s: int) -> int:
         """Current spend of a scope per hour."""

@@ -223,14 +223,14 @@ def _facts(alert: Alert) -> tuple[tuple[str, str], ...]:
 def _change(alert: Alert) -> str:
     """What was spent, what is usual, and the difference, which is what the drivers add up to."""
     change = alert.cost_change
-    if change is None:
+    if change is None or not alert.drivers:
         return ""
     more = dollars(str(Decimal(change.spent_usd) - Decimal(change.usual_usd)), signed=True)
-    usual = "nothing" if change.usual_usd == "0" else dollars(change.usual_usd)
+    spent, usual = ("nothing" if usd == "0" else dollars(usd) for usd in (change.spent_usd, change.usual_usd))
     normal = f"of which {usual} within its limit" if _is_run(alert) else f"usually {usual}"
     # An alert that is over has the figures of its last minutes.
     until = f" until {moment(change.ends_at)}" if alert.state == "resolved" else ""
-    return f"Spent {dollars(change.spent_usd)} in {span(change.starts_at, change.ends_at)}{until}, {normal}: {more}"
+    return f"Spent {spent} in {span(change.starts_at, change.ends_at)}{until}, {normal}: {more}"
 
 
 def _is_run(alert: Alert) -> bool:

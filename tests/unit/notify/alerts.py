@@ -101,6 +101,9 @@ SILENCE = replace(
     summary="Tenant acme has made no calls (about 140 are usual, limit 38) since 22:00 UTC; they usually cost $1.20 in that "
     "time; most of it feature chat (86 %); this rule stops nothing.",
     drivers=(DriverUsd(driver="volume", usd="-1.2"),),
+    cost_change=CostChange(
+        starts_at="2026-11-24T22:00:00Z", ends_at="2026-11-24T22:12:00Z", spent_usd="0", usual_usd="1.2"
+    ),
     contributors=(ContributorUsd(axis="feature", value="chat", usd="1.03", share=0.86),),
     examples=("evt-000412",),
 )
