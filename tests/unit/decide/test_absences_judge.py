@@ -8,7 +8,7 @@ import pytest
 from tests.unit.decide.rule_bench import COMMON, Bench, told
 
 from tokenfuse.contracts.ruleset import AbsenceRule
-from tokenfuse.contracts.signal import Verdict
+from tokenfuse.contracts.signal import CostChange, Verdict
 
 HOUR_S = 3600
 DAY_S = 86_400
@@ -51,6 +51,7 @@ def test_a_silence_is_found_by_ticks_and_says_since_when_and_what_is_missing() -
     assert (breach.value, breach.threshold, breach.excess_nanousd) == (12.3, 12.0, 0)
     assert breach.at_ms - breach.starts_ms >= HOUR_S * 1000
     assert [(p.driver, p.nanousd) for p in breach.drivers] == [("volume", -12_300_000)]
+    assert breach.cost_change == CostChange(breach.starts_ms, breach.at_ms, 0, 12_300_000)
     assert ("feature", "chat", 1.0) in [(c.axis, c.value, c.share) for c in breach.contributors]
 
 

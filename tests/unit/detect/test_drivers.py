@@ -11,7 +11,7 @@ from tests.unit.detect.traffic import Cell, measure, window
 
 from tokenfuse.contracts.measures import INDEX, MEASURES
 from tokenfuse.contracts.signal import DriverPart
-from tokenfuse.detect.drivers import DRIVERS, decompose, dominant
+from tokenfuse.detect.drivers import DRIVERS, decompose, dominant, of_mixed_models, spent_and_usual
 
 CELL = Cell(per_hour=500)
 
@@ -139,3 +139,13 @@ def test_calls_without_tokens_have_a_price_and_no_other_part():
 
 def test_of_equal_parts_the_earlier_is_dominant():
     assert dominant((DriverPart("volume", 5), DriverPart("prompt", 5))) == "volume"
+
+
+@given(cases())
+def test_calls_of_all_models_together_have_the_same_sum_and_no_part_of_their_own(case):
+    now, base, scale, groups = case
+    spent, usual = spent_and_usual(now, base, scale)
+    parts = of_mixed_models(decompose(now, base, scale, groups))
+
+    assert sum(part.nanousd for part in parts) == spent - usual
+    assert [part.driver for part in parts] == ["volume", "retry", "prompt", "output", "cache", "cost"]
