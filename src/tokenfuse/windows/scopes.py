@@ -24,6 +24,9 @@ CHUNK: Final = 1 << CHUNK_BITS
 
 ALWAYS_S: Final = -(2**62)
 
+AT_ONCE_MIN: Final = 12
+"""Fewer new scopes of a block cost less one by one: 5 us each, while many at once take 0.5 us each."""
+
 
 class Scopes:
     """Ids are given in the order of the log and the lowest free one first, so every replay gives the same.
@@ -117,14 +120,14 @@ class Scopes:
 
     def ids_for(self, rows: Rows) -> Ids:
         """Ids of a block's values, new ones created as of their own first pane."""
-        known = self._ids
-        ids = [known.get(value, -1) for value in rows.values]
-        if -1 in ids:
+        ids = list(map(self._ids.get, rows.values))
+        if None in ids:
+            new = [row for row, known in enumerate(ids) if known is None]
             first_s = np.full(len(ids), rows.pane_s.max(initial=0))
             np.minimum.at(first_s, rows.scope, rows.pane_s)
-            for row, value in enumerate(rows.values):
-                if ids[row] < 0:
-                    ids[row] = self._create(value, int(first_s[row]))
+            created = self._create_all([rows.values[row] for row in new], first_s[new])
+            for row, id_ in zip(new, created, strict=True):
+                ids[row] = id_
         return np.array(ids, np.int32)
 
     def add(self, merged: Merged) -> None:
@@ -232,6 +235,30 @@ class Scopes:
         if len(self._ids) < len(self.values):
             self._free = [i for i, value in enumerate(self.values) if value is None]
             self._live[self._free] = False
+
+    def _create_all(self, values: list[str], first_s: npt.NDArray[np.int64]) -> list[int]:
+        """The same as `_create` of one after the other; for so many as there is room for it costs much less."""
+        count = len(values)
+        has_room = len(self._ids) + count <= self._max
+        if count < AT_ONCE_MIN or not has_room or len(set(values)) < count:
+            return [self._create(value, first) for value, first in zip(values, first_s.tolist(), strict=True)]
+        reused = [heapq.heappop(self._free) for _ in range(min(count, len(self._free)))]
+        end = len(self.values) + count - len(reused)
+        ids = [*reused, *range(len(self.values), end)]
+        self._reserve(end)
+        for id_, value in zip(reused, values, strict=False):
+            self.values[id_] = value
+        self.values.extend(values[len(reused) :])
+        for column in (self._cells, self._examples):
+            column.extend([None] * (count - len(reused)))
+        self._ids.update(zip(values, ids, strict=True))
+        self.created.extend(ids)
+        places = np.array(ids)
+        self._live[places] = True
+        self.born[places] = np.arange(self.version + 1, self.version + count + 1)
+        self.version += count
+        self.first_s[places] = self._last_s[places] = np.maximum(first_s, self.evicted_s)
+        return ids
 
     def _create(self, value: str, first_s: int) -> int:
         if (known := self._ids.get(value)) is not None:  # twice in one block, through folding
