@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from decimal import Decimal
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings, strategies as st
 from tests.support.calls import call
+from tests.support.evidence import check_evidence
 
-from tokenfuse.contracts.alert import Alert
-from tokenfuse.contracts.clock import from_rfc3339
-from tokenfuse.contracts.money import to_nanousd
 from tokenfuse.contracts.ruleset import (
     AgentRule,
     AnyRule,
@@ -104,25 +101,6 @@ CALLS = st.builds(
 )
 
 
-def check(alert: Alert, calls: list[Call]) -> None:
-    """The identity of one alert, and what it says was spent against the calls themselves."""
-    change = alert.cost_change
-    assert change is not None, alert.rule
-    spent, usual = Decimal(change.spent_usd), Decimal(change.usual_usd)
-    assert sum(Decimal(part.usd) for part in alert.drivers) == spent - usual, alert.rule
-    since_ms, until_ms = from_rfc3339(change.starts_at), from_rfc3339(change.ends_at)
-    inside = [c for c in calls if since_ms <= c.time_ms < until_ms and is_of(alert, c)]
-    assert to_nanousd(spent) == sum(c.cost_nanousd for c in inside), (alert.rule, change)
-    assert alert.drivers
-    assert alert.driver
-    assert alert.contributors
-    assert alert.summary
-
-
-def is_of(alert: Alert, one: Call) -> bool:
-    return all(getattr(one, axis) == value for axis, value in alert.scope.items())
-
-
 @settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(CALLS, min_size=1, max_size=25))
 def test_the_drivers_of_every_alert_add_up_and_what_was_spent_is_the_sum_of_the_calls(
@@ -130,7 +108,7 @@ def test_the_drivers_of_every_alert_add_up_and_what_was_spent_is_the_sum_of_the_
 ) -> None:
     calls = sorted(calls, key=lambda one: one.time_ms)
     for alert in run_events(calls, RULES):
-        check(alert, calls)
+        check_evidence(alert, calls)
 
 
 def test_every_kind_of_rule_says_what_its_drivers_add_up_to() -> None:
@@ -138,7 +116,7 @@ def test_every_kind_of_rule_says_what_its_drivers_add_up_to() -> None:
     calls = [one for hour in (0, 1, 25) for one in busy(hour)]
     alerts = run_events(calls, RULES)
     for alert in alerts:
-        check(alert, calls)
+        check_evidence(alert, calls)
     fired = Counter(alert.rule for alert in alerts if alert.state == "firing")
     assert {rule.id for rule in RULES.rules} - set(fired) == set()
 

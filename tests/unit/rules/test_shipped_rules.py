@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from tests.support.evidence import check_evidence
 from typer.testing import CliRunner
 
 from tokenfuse.cli.rules import app
+from tokenfuse.contracts.alert import Alert
+from tokenfuse.contracts.ruleset import RuleSet
 from tokenfuse.ingest.call import Call
 from tokenfuse.rules.lint import lint
 from tokenfuse.rules.loader import load, read_files
@@ -19,6 +23,15 @@ from tokenfuse.runtime.pipeline import run_events
 REPOSITORY = Path(__file__).parents[3]
 RULES = REPOSITORY / "rules"
 TESTS = paths_of_tests(RULES)
+
+
+def run_and_check_evidence(calls: Iterable[Call], ruleset: RuleSet) -> list[Alert]:
+    """As `run_events`; every alert that the shipped rules raise has to prove its dollars."""
+    calls = list(calls)
+    alerts = run_events(calls, ruleset)
+    for alert in alerts:
+        check_evidence(alert, calls)
+    return alerts
 
 
 def test_lint_finds_nothing():
@@ -41,7 +54,7 @@ def test_every_rule_fires_in_some_test():
 @pytest.mark.slow
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
 def test_the_rule_tests_pass_in_the_real_pipeline(path):
-    results = list(run_tests(read_tests(RULES, path), Call, run_events))
+    results = list(run_tests(read_tests(RULES, path), Call, run_and_check_evidence))
 
     assert [(result.name, result.failures) for result in results if result.failures] == []
 
