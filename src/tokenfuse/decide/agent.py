@@ -109,17 +109,20 @@ class AgentCore:
     def _apply_slice(self, offset: int, block: DeltaBlock, out: AgentOutputs) -> None:
         """Add a slice pane by pane, and judge in between: a backlog's slices are long, its verdicts no others for it."""
         batch = self.state.batch(block.rows, history=block.history)
-        for pane_s in self._steps(block, batch):
+        panes_s = self._panes(block, batch)
+        steps_s = set(self.panel.steps_of(panes_s, batch))
+        for pane_s in panes_s[:-1]:
             self.clocks.slice_reached(block, (pane_s + PANE_SECONDS) * 1000 - 1)
-            self._move()
-            self._judge(batch.add(pane_s + PANE_SECONDS))
-            self._signal(offset, out)
+            if pane_s in steps_s:
+                self._move()
+                self._judge(batch.add(pane_s + PANE_SECONDS), within=True)
+            self._signal(offset, out)  # the decider's time passes whether anything can happen or not
         self.clocks.slice_applied(block)
         self._move()
         self._judge(batch.add())
 
-    def _steps(self, block: DeltaBlock, batch: Batch) -> list[int]:
-        """The panes of a slice that are judged before later ones are added; not the last one.
+    def _panes(self, block: DeltaBlock, batch: Batch) -> list[int]:
+        """The panes of a slice up to which it is added and judged one after the other, ascending.
 
         What is older than the newest pane of earlier slices is judged with it, what is too far ahead to be believed with
         the last.
@@ -129,7 +132,7 @@ class AgentCore:
         panes = batch.panes_s[batch.panes_s <= last_s]
         new = panes[panes > first_s].tolist()[-STEPS_MAX:]
         older = [first_s] if self._latest_s and len(new) < len(panes) else []
-        return self.panel.steps_of([*older, *new], batch)[:-1]
+        return [*older, *new]
 
     def _apply_control(self, control: Control) -> str:
         if control.kind != "rules":
@@ -154,12 +157,12 @@ class AgentCore:
         self.state.passed(self.clocks.watermark_ms // 1000, gap_s)
         self.panel.move(self._latest_s, self.clocks.watermark_ms // 1000)
 
-    def _judge(self, touched: dict[str, Ids]) -> None:
+    def _judge(self, touched: dict[str, Ids], *, within: bool = False) -> None:
         """Judge what time closed and what the block touched."""
         if self.clocks.learning:
             self.panel.learn(touched, self.clocks.now_ms)
         else:
-            self.panel.judge(touched, self.clocks.now_ms)
+            self.panel.judge(touched, self.clocks.now_ms, within=within)
 
     def _roll_up(self, offset: int, out: AgentOutputs) -> None:
         waited_ms, rollup_ms = self.clocks.now_ms - self._rolled_up_ms, self._config.rollup_ms

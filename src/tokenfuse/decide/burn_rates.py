@@ -16,6 +16,7 @@ from tokenfuse.decide.standings import Finding
 from tokenfuse.detect.arrays import FloatArray, IntArray
 from tokenfuse.detect.burn_rate import Budgets, BurnScore, burn_rate
 from tokenfuse.detect.cap import NO_LIMIT
+from tokenfuse.windows.ahead import Ahead
 from tokenfuse.windows.calendar import period_end_s, period_starts
 from tokenfuse.windows.granularity import PANE_SECONDS_OF, finest_for
 from tokenfuse.windows.pane import Ids
@@ -55,7 +56,7 @@ class BurnRateJudge:
     def judge(self, ids: Ids, latest_s: int, now_ms: int) -> None:
         """Judge some scopes: those touched, and those that stand."""
         standing = self._standings.ids_of(self.rule, self._table.scopes, latest_s * 1000)
-        ids = self._fast(ids)
+        ids = self._fast(ids, 0)
         if len(standing):
             ids = np.union1d(ids, standing).astype(np.int32)
         if not len(ids):
@@ -69,12 +70,16 @@ class BurnRateJudge:
                 at_ms = latest_s * 1000
                 self._standings.cleared(self.rule, value, at_ms, float(score.value[i]), self.rule.factor)
 
-    def _fast(self, ids: Ids) -> Ids:
+    def suspects(self, ahead: Ahead, latest_s: int, until_s: int) -> Ids:  # noqa: ARG002
+        """Scopes that may fire if nothing leaves their windows meanwhile: the plan's least rate holds in every period."""
+        return self._fast(ahead.ids, ahead.added(COST))
+
+    def _fast(self, ids: Ids, more_nanousd: IntArray | int) -> Ids:
         """Scopes with a budget that may fire: usually few. The plan is at least that of the longest period."""
         budgets = self._limits.of(self._table.scopes, ids)
         least = self.rule.factor * np.maximum(budgets, 1) / PERIOD_MAX_S[self.rule.window]
-        fast = self._long[0].of(ids) > least * self.rule.long_seconds
-        fast &= self._short[0].of(ids) > least * self.rule.short_seconds
+        fast = self._long[0].of(ids) + more_nanousd > least * self.rule.long_seconds
+        fast &= self._short[0].of(ids) + more_nanousd > least * self.rule.short_seconds
         return np.unique(ids[fast & (budgets != NO_LIMIT)])
 
     def _score(self, ids: Ids, latest_s: int) -> BurnScore:

@@ -13,8 +13,9 @@ from tokenfuse.contracts.ruleset import BurstRule
 from tokenfuse.decide.evidence import COST
 from tokenfuse.decide.judge import Court
 from tokenfuse.decide.standings import Finding
-from tokenfuse.detect.arrays import IntArray
-from tokenfuse.detect.burst import BurstScore, burst, dispersion
+from tokenfuse.detect.arrays import FloatArray, IntArray
+from tokenfuse.detect.burst import RECORD_PRIOR, BurstScore, burst, dispersion
+from tokenfuse.windows.ahead import Ahead
 from tokenfuse.windows.granularity import PANE_SECONDS_OF, finest_for
 from tokenfuse.windows.pane import Ids
 from tokenfuse.windows.rolling import RollingSum
@@ -71,6 +72,38 @@ class BurstJudge:
         if len(standing):
             self._clear(np.setdiff1d(standing, fired), latest_s)
         self._learn(np.setdiff1d(ids, fired) if len(fired) else ids, latest_s)
+
+    def suspects(self, ahead: Ahead, latest_s: int, until_s: int) -> Ids:
+        """Scopes that reach `calls_min` and, in some window, more calls than today's record or than a burst needs.
+
+        Of all others nothing is learned that is not known, and none fires. A day's first block is judged step by step.
+        """
+        day, ids = latest_s // DAY_S, ahead.ids
+        if until_s // DAY_S > day or not self._records.knows(day):
+            return ids
+        peaks = [
+            ahead.peaks(CALLS, size, seconds, calls.of(ids), latest_s)
+            for seconds, (size, calls, _) in zip(self.rule.windows_seconds, self._windows, strict=True)
+        ]
+        busy = np.flatnonzero(peaks[-1] >= self.rule.calls_min)
+        if not len(busy):
+            return ids[:0]
+        values, ids = self._table.scopes.values, ids[busy]
+        places = self._records.known_places([values[i] or "" for i in ids.tolist()])
+        known = self._records.of_day(places, day)
+        old = (until_s - self._table.scopes.first_s[ids] >= DAY_S) & self._records.knows_before(day)
+        news = np.zeros(len(ids), np.bool_)
+        for number, peak in enumerate(peaks):
+            least = self._least(self._record(places, latest_s, number))
+            news |= peak[busy] > np.where(old, np.minimum(known[:, number], least), known[:, number])
+        suspects: Ids = ids[news]
+        return suspects
+
+    def _least(self, record: IntArray) -> FloatArray:
+        """So many calls or fewer are no burst, whatever the last hour says."""
+        by_record = self.rule.times_record * (record + RECORD_PRIOR) - RECORD_PRIOR
+        least: FloatArray = np.maximum(by_record, self.rule.calls_min - 1)
+        return least
 
     def _candidates(self, ids: Ids, latest_s: int) -> Ids:
         """Scopes that may fire, but for what takes long to know: usually few, and no others are looked at closely.

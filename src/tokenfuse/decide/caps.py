@@ -15,6 +15,7 @@ from tokenfuse.decide.limits import Limits
 from tokenfuse.decide.outlooks import outlook
 from tokenfuse.decide.standings import Finding
 from tokenfuse.detect.cap import breached
+from tokenfuse.windows.ahead import Ahead
 from tokenfuse.windows.calendar import period_end_s, period_starts
 from tokenfuse.windows.granularity import PANE_SECONDS_OF, finest_for
 from tokenfuse.windows.pane import Ids
@@ -62,11 +63,10 @@ class CapJudge:
             ended = ~over & np.isin(ids, standing)
             self._clear(ids[ended], spend[ended], limits[ended], latest_s)
 
-    def suspects(self, ids: Ids, nanousd: npt.NDArray[np.int64], latest_s: int, until_s: int) -> Ids:  # noqa: ARG002
+    def suspects(self, ahead: Ahead, latest_s: int, until_s: int) -> Ids:  # noqa: ARG002
         """Scopes that would be over their limit if nothing left their window meanwhile."""
-        over: Ids = ids[
-            breached(self._spend(ids, latest_s) + nanousd, self._limits.of(self._table.scopes, ids))
-        ]
+        spend = self._spend(ahead.ids, latest_s) + ahead.added(COST)
+        over: Ids = ahead.ids[breached(spend, self._limits.of(self._table.scopes, ahead.ids))]
         return over
 
     def _found(self, scope: int, spend: int, limit: int, latest_s: int, now_ms: int) -> None:

@@ -14,7 +14,7 @@ from tokenfuse.decide.records import RecordShelf
 from tokenfuse.decide.run_records import RunLearner
 from tokenfuse.decide.standings import Standings
 from tokenfuse.detect.agent import RECORDED
-from tokenfuse.windows.narrow import Sums
+from tokenfuse.windows.ahead import Ahead
 from tokenfuse.windows.pane import Ids
 from tokenfuse.windows.state import WindowState
 
@@ -53,12 +53,13 @@ class OpenJudge(Protocol):
 class Foreseeing(Protocol):
     """An open judge that can tell beforehand that a block concerns it little, so that a long one needs few steps."""
 
-    def suspects(self, ids: Ids, nanousd: Sums, latest_s: int, until_s: int) -> Ids:
+    def suspects(self, ahead: Ahead, latest_s: int, until_s: int) -> Ids:
         """Which scopes may be over the threshold at some moment while calls are added: too many rather than too few.
 
+        A judge that learns suspects those, too, of which it would learn more than from the last moment alone.
+
         Args:
-            ids: distinct scopes, [n].
-            nanousd: what the calls of each cost, [n]; what is taken out again is not subtracted.
+            ahead: the calls.
             latest_s, until_s: newest event time before the calls and after them.
         """
 

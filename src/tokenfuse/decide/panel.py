@@ -42,8 +42,8 @@ from tokenfuse.decide.run_records import RunLearner
 from tokenfuse.decide.runs import agent_judge
 from tokenfuse.decide.spikes import SpikeJudge
 from tokenfuse.decide.standings import Standings
+from tokenfuse.windows.ahead import Ahead
 from tokenfuse.windows.batch import Batch
-from tokenfuse.windows.narrow import Sums
 from tokenfuse.windows.pane import Ids
 from tokenfuse.windows.state import WindowState
 
@@ -88,6 +88,7 @@ class Panel:
         self._witness = Witness(state, self._cells)
         self._open: list[OpenJudge] = []
         self._closed: list[ClosedJudge] = []
+        self._awake: list[OpenJudge] = []
         self._latest_s = 0
         self._watermark_s = 0
         self.standings = Standings()
@@ -114,6 +115,7 @@ class Panel:
         self._closed = [
             CLOSED_JUDGES[type(rule)](rule, court) for rule in rules if type(rule) in CLOSED_JUDGES
         ]
+        self._awake = self._open
         self.drifts.install([rule for rule in rules if isinstance(rule, DriftRule | VolumeRule)])
         self.move(latest_s, watermark_s)
         self.catch_up()
@@ -132,12 +134,15 @@ class Panel:
             self._runs.advance(self._latest_s)
         self.drifts.move(self._watermark_s)
 
-    def judge(self, touched: dict[str, Ids], now_ms: int) -> None:
-        """Judge touched scopes on open panes, and everything that newly closed panes concern."""
+    def judge(self, touched: dict[str, Ids], now_ms: int, *, within: bool = False) -> None:
+        """Judge touched scopes on open panes, and everything that newly closed panes concern.
+
+        `within` a block, at a step of `steps_of`: judges whom it cannot concern wait for its end.
+        """
         before_s = self._close()
         closed = self.judged_s > before_s
         seen = self._live() if self.fresh else touched
-        for judge in self._sitting(seen, closed=closed):
+        for judge in self._sitting(seen, closed=closed, within=within):
             judge.judge(seen.get(judge.rule.axis, NOTHING), self._latest_s, now_ms)
         self.fresh = False
         self._learn_runs(touched)
@@ -148,13 +153,13 @@ class Panel:
     def _live(self) -> dict[str, Ids]:
         return {axis: table.scopes.live() for axis, table in self._state.tables.items()}
 
-    def _sitting(self, touched: dict[str, Ids], *, closed: bool) -> list[OpenJudge]:
+    def _sitting(self, touched: dict[str, Ids], *, closed: bool, within: bool) -> list[OpenJudge]:
         """Judges of touched axes, and when panes closed those of whom something stands; their windows end now."""
         if self._runs is not None and RUN in touched:
             self._runs.advance(self._latest_s)
         sitting = [
             judge
-            for judge in self._open
+            for judge in (self._awake if within else self._open)
             if judge.rule.axis in touched or (closed and self.standings.of(judge.rule))
         ]
         for judge in sitting:
@@ -174,10 +179,14 @@ class Panel:
 
         Where nothing can breach and nothing stands, only those at which closed panes are judged.
         """
+        self._awake = self._open
         if len(panes_s) <= FEW_PANES:
             return panes_s
-        axes = self._axes_to_watch(batch, panes_s[-1] + STEP_S - 1)
+        concerned = self._concerned(batch, panes_s[-1] + STEP_S - 1)
+        axes = {judge.rule.axis for judge in concerned}
         batch.step({*axes, CELL} if axes else set())
+        # All rows of the other axes come with the first step, which is when their judges see them.
+        self._awake = [judge for judge in self._open if judge in concerned or judge.rule.axis not in axes]
         if axes:
             return panes_s
         intervals = {judge.interval_s for judge in self._closed} | self.drifts.intervals_s
@@ -187,21 +196,20 @@ class Panel:
         due[-1] = True
         return [int(pane) for pane in panes[due]]
 
-    def _axes_to_watch(self, batch: Batch, until_s: int) -> set[str]:
-        """Axes on which a verdict stands or may come while the block is added."""
-        spend = batch.spend()
-        return {judge.rule.axis for judge in self._open if self._concerns(judge, spend, until_s)}
+    def _concerned(self, batch: Batch, until_s: int) -> list[OpenJudge]:
+        """Judges of whom a verdict stands or may come while the block is added."""
+        ahead = batch.ahead()
+        return [judge for judge in self._open if self._concerns(judge, ahead, until_s)]
 
-    def _concerns(self, judge: OpenJudge, spend: dict[str, tuple[Ids, Sums]], until_s: int) -> bool:
+    def _concerns(self, judge: OpenJudge, ahead: dict[str, Ahead], until_s: int) -> bool:
         if self.fresh or self.standings.of(judge.rule):
             return True
-        if judge.rule.axis not in spend:
+        if judge.rule.axis not in ahead:
             return False
-        ids, nanousd = spend[judge.rule.axis]
         if not isinstance(judge, Foreseeing):
             return True
         judge.advance(self._latest_s)
-        return len(judge.suspects(ids, nanousd, self._latest_s, until_s)) > 0
+        return len(judge.suspects(ahead[judge.rule.axis], self._latest_s, until_s)) > 0
 
     def _judge_closed(self, before_s: int, now_ms: int) -> None:
         for judge in self._closed:

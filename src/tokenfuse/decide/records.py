@@ -67,6 +67,20 @@ class Records:
         found = -np.sort(-found, axis=1)[:, :DAYS]
         return found, (found > 0).sum(axis=1)
 
+    def known_places(self, keys: list[str]) -> Ints:
+        """Places of some keys; -1 where there is none yet."""
+        return np.array([self._places.get(key, -1) for key in keys], np.int64)
+
+    def of_day(self, places: Ints, day: int) -> Ints:
+        """What was learned of a day so far, int64[n, width]; 0 where nothing was."""
+        found = self._values[places, :, day % SLOTS].copy()
+        found[(places < 0) | (self._day_of[day % SLOTS] != day)] = 0
+        return found
+
+    def knows(self, day: int) -> bool:
+        """Whether something was learned on a day, be it that nothing happened."""
+        return bool(self._day_of[day % SLOTS] == day)
+
     def knows_before(self, day: int) -> bool:
         """Whether any day before is known."""
         return bool(((self._day_of >= 0) & (self._day_of < day)).any())

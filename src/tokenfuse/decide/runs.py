@@ -15,7 +15,8 @@ from tokenfuse.decide.judge import Court
 from tokenfuse.decide.run_records import DAY_S, RunLearner
 from tokenfuse.decide.standings import Finding
 from tokenfuse.detect.agent import RECORDED, over, thresholds
-from tokenfuse.detect.arrays import FloatArray
+from tokenfuse.detect.arrays import FloatArray, IntArray
+from tokenfuse.windows.ahead import Ahead
 from tokenfuse.windows.granularity import PANE_SECONDS_OF, finest_for
 from tokenfuse.windows.pane import Ids
 from tokenfuse.windows.rolling import RollingSum
@@ -117,7 +118,8 @@ class RunsJudge:
         self._standings = court.standings
         self._granularity = finest_for(self._table.kind, rule.window_seconds)
         names = ("input_tokens", "output_tokens") if rule.measure == "tokens" else (rule.measure,)
-        self._sums = [self._rolling(INDEX[name]) for name in names]
+        self._measures = [INDEX[name] for name in names]
+        self._sums = [self._rolling(measure) for measure in self._measures]
         self._cost = self._rolling(COST)
 
     def _rolling(self, measure: int) -> RollingSum:
@@ -132,7 +134,7 @@ class RunsJudge:
         """Judge some scopes: those touched, and those that stand."""
         scopes, rule = self._table.scopes, self.rule
         standing = self._standings.ids_of(rule, scopes, latest_s * 1000)
-        ids = self._costly(ids)
+        ids = self._costly(ids, 0)
         if len(standing):
             ids = np.union1d(ids, standing).astype(np.int32)
         if not len(ids):
@@ -147,9 +149,20 @@ class RunsJudge:
             if (name := scopes.values[ids[i]]) is not None:
                 self._standings.cleared(rule, name, latest_s * 1000, float(value[i]), float(threshold[i]))
 
-    def _costly(self, ids: Ids) -> Ids:
+    def suspects(self, ahead: Ahead, latest_s: int, until_s: int) -> Ids:  # noqa: ARG002
+        """Scopes that would be over the limit if nothing left their window meanwhile."""
+        ids = self._costly(ahead.ids, ahead.added(COST))
+        if not len(ids):
+            return ids
+        value = sum((ahead.added(measure) for measure in self._measures), np.zeros(len(ahead.ids), np.int64))
+        value = value[np.isin(ahead.ids, ids)] + sum(rolling.of(ids) for rolling in self._sums)
+        nothing = np.zeros(len(ids), np.int64)
+        suspects: Ids = ids[value > thresholds(self.rule, nothing, nothing, 0)]
+        return suspects
+
+    def _costly(self, ids: Ids, more_nanousd: IntArray | int) -> Ids:
         """Scopes over the floor: few are."""
-        return np.unique(ids[self._cost.of(ids) >= self.rule.floor_nanousd])
+        return np.unique(ids[self._cost.of(ids) + more_nanousd >= self.rule.floor_nanousd])
 
     def _found(self, scope: int, value: int, threshold: float, cost: int, latest_s: int, now_ms: int) -> None:
         name, rule = self._table.scopes.values[scope], self.rule

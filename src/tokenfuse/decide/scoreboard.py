@@ -13,7 +13,7 @@ from tokenfuse.decide.members import JointMembers, TableMembers, members_of
 from tokenfuse.decide.recent import Recent
 from tokenfuse.detect.arrays import BoolArray, FloatArray, IntArray
 from tokenfuse.detect.baseline import UnitBaseline
-from tokenfuse.detect.drift import ScopeScores, score_scopes
+from tokenfuse.detect.drift import ScopeScores, score_axes
 from tokenfuse.detect.records import Records
 from tokenfuse.detect.signals import CELL_SIGNALS, GROUP_MEASURES, GROUP_SIGNALS
 from tokenfuse.detect.units import LONG_SECONDS, UnitScores, Usual, score_units, usual
@@ -44,6 +44,7 @@ class Scoreboard:
         self._watermark_s = 0
         self._usual: dict[tuple[str, int], tuple[tuple[int, int, int], Usual]] = {}
         self._units: dict[tuple[str, int], UnitScores] = {}
+        self._axes: dict[tuple[str, int], dict[str, ScopeScores]] = {}
         self._scopes: dict[tuple[str, int, str], ScopeScores] = {}
         self._volumes: dict[tuple[int, str], VolumeScores] = {}
         self.members: dict[str, TableMembers | JointMembers] = {}
@@ -61,6 +62,7 @@ class Scoreboard:
         """A new moment: what was scored before is forgotten."""
         self._watermark_s = watermark_s
         self._units.clear()
+        self._axes.clear()
         self._scopes.clear()
         self._volumes.clear()
         for (_, axis), records in self.records.items():
@@ -115,16 +117,24 @@ class Scoreboard:
         return np.asarray(past.hours[groups[cells]] >= self._hours_min)
 
     def _score(self, kind: str, window_seconds: int, axis: str) -> ScopeScores:
-        units = self._score_units(kind, window_seconds)
-        scope_of_unit = self.members[axis].of_cells()
-        if kind == "groups":
-            scope_of_unit = self._scope_of_group(scope_of_unit)
-        scopes = score_scopes(units, scope_of_unit, len(self.members[axis].born()))
+        scopes = self._score_axes(kind, window_seconds)[axis]
         counted = np.where(scopes.calls >= RECORD_CALLS_MIN, scopes.z, 0)
         first = 0 if kind == "cells" else len(CELL_SIGNALS)
         if (DRIFT, axis) in self.records:
             self.records[DRIFT, axis].saw(slice(first, first + len(counted)), counted)
         return scopes
+
+    def _score_axes(self, kind: str, window_seconds: int) -> dict[str, ScopeScores]:
+        """Scores by axis, of all axes: where one is asked for, the others mostly are, too."""
+        key = kind, window_seconds
+        if key not in self._axes:
+            of_unit = [members.of_cells() for members in self.members.values()]
+            if kind == "groups":
+                of_unit = [self._scope_of_group(scope) for scope in of_unit]
+            scopes = [len(members.born()) for members in self.members.values()]
+            scores = score_axes(self._score_units(kind, window_seconds), of_unit, scopes)
+            self._axes[key] = dict(zip(self.members, scores, strict=True))
+        return self._axes[key]
 
     def _scope_of_group(self, scope_of_cell: IntArray) -> IntArray:
         """Cells of a group differ in the model only, so they share the scope of every other axis."""

@@ -12,6 +12,7 @@ from tokenfuse.decide.evidence import COST
 from tokenfuse.decide.judge import Court
 from tokenfuse.decide.standings import Finding
 from tokenfuse.detect.spike import SpikeScore, spike_of_total
+from tokenfuse.windows.ahead import Ahead
 from tokenfuse.windows.granularity import PANE_SECONDS_OF
 from tokenfuse.windows.narrow import Sums
 from tokenfuse.windows.pane import Ids
@@ -51,8 +52,9 @@ class SpikeJudge:
         if len(standing):
             self._judge_standing(standing, pane_s, latest_s)
 
-    def suspects(self, ids: Ids, nanousd: Sums, latest_s: int, until_s: int) -> Ids:
+    def suspects(self, ahead: Ahead, latest_s: int, until_s: int) -> Ids:
         """Scopes that would fire if all came at once, in the pane that is open or in the next one."""
+        ids, nanousd = ahead.ids, ahead.added(COST)
         ids, nanousd = _both(ids, nanousd, self._matching(self._costly(ids, nanousd)))
         pane_s, next_s = latest_s - latest_s % self._size, until_s - until_s % self._size
         if not len(ids) or next_s > pane_s + self._size or self._open.end_s != pane_s:

@@ -6,7 +6,9 @@ cells (a big tenant waking up) does not look like drift. Volume does not enter: 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -38,18 +40,41 @@ class ScopeScores:
     usual: FloatArray
     calls: FloatArray
 
+    def part(self, first: int, end: int) -> ScopeScores:
+        """Some scopes that follow each other."""
+        arrays = (self.z, self.effect, self.mean, self.usual, self.calls)
+        return ScopeScores(*(array[:, first:end] for array in arrays))
 
-def score_scopes(scores: UnitScores, scope_of_unit: IntArray, scopes: int) -> ScopeScores:
-    """Second half of drift: units put together to scopes.
+
+def score_axes(
+    scores: UnitScores, scope_of_unit: Sequence[IntArray], scopes: Sequence[int]
+) -> list[ScopeScores]:
+    """Second half of drift: units put together to the scopes of each axis.
+
+    All axes at once: they have few scopes, so that most of the time goes to the number of operations. No axis' figures
+    depend on the others', since each scope's units are added in their own order.
 
     Args:
         scores: from `score_units`.
-        scope_of_unit: int64[u], scope number of every unit, 0 to scopes - 1, or NOTHING.
-        scopes: n.
+        scope_of_unit: by axis int64[u], scope number of every unit, 0 to scopes - 1, or NOTHING.
+        scopes: by axis n.
     """
-    scope = scope_of_unit[scores.unit]
-    inside = np.flatnonzero(scope != NOTHING)
-    summed = _sum_by_scope(scores.columns[:, :, inside], scope[inside], scopes)
+    ends = np.cumsum([0, *scopes]).tolist()
+    by_axis = [of_unit[scores.unit] for of_unit in scope_of_unit]
+    inside = [np.flatnonzero(scope != NOTHING) for scope in by_axis]
+    places = [scope[some] + end for scope, some, end in zip(by_axis, inside, ends[:-1], strict=True)]
+    summed = _sum_by_scope(scores.columns[:, :, np.concatenate(inside)], np.concatenate(places), ends[-1])
+    together = _scored(scores, summed)
+    return [together.part(first, end) for first, end in pairwise(ends)]
+
+
+def score_scopes(scores: UnitScores, scope_of_unit: IntArray, scopes: int) -> ScopeScores:
+    """The same for one axis."""
+    return score_axes(scores, [scope_of_unit], [scopes])[0]
+
+
+def _scored(scores: UnitScores, summed: FloatArray) -> ScopeScores:
+    """From the columns of the units, summed by scope: float64[8, S, n]."""
     calls, mean, usual = summed[CALLS], *(summed[c] / np.maximum(summed[CALLS], 1) for c in (SCORE, EXPECTED))
     effect = np.stack([
         np.exp2(m - u) - 1 if signal in LENGTHS else m - u

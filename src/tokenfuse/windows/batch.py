@@ -6,13 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tokenfuse.contracts.measures import INDEX
-from tokenfuse.windows.narrow import Sums
+from tokenfuse.windows.ahead import Ahead
 from tokenfuse.windows.pane import Ids
 from tokenfuse.windows.rows import Rows, Times
 from tokenfuse.windows.table import AxisTable
-
-COST = INDEX["cost_nanousd"]
 
 
 class _Part:
@@ -69,13 +66,6 @@ class Batch:
         for part in self._parts:
             part.at_once = part.table.axis not in axes
 
-    def spend(self) -> dict[str, tuple[Ids, Sums]]:
-        """By axis its distinct scopes, and what their calls cost; what is taken out again is not subtracted."""
-        return {part.table.axis: _spend(part) for part in self._parts}
-
-
-def _spend(part: _Part) -> tuple[Ids, Sums]:
-    ids, of_row = np.unique(part.ids, return_inverse=True)
-    nanousd = np.zeros(len(ids), np.int64)
-    np.add.at(nanousd, of_row, np.maximum(part.rows.sums[:, COST], 0))
-    return ids, nanousd
+    def ahead(self) -> dict[str, Ahead]:
+        """By axis what will be added."""
+        return {part.table.axis: Ahead(part.ids, part.rows) for part in self._parts}
