@@ -81,7 +81,13 @@ def _drivers(evidence: Verdict) -> tuple[DriverUsd, ...]:
 
 
 def _contributors(evidence: Verdict) -> tuple[ContributorUsd, ...]:
+    """Those of users are told from all that the user ever spent; nobody contributes more than there is."""
+    change, most = evidence.cost_change, 2**63
+    if change is not None:
+        most = max(change.spent_nanousd, change.usual_nanousd, evidence.excess_nanousd)
     return tuple(
-        ContributorUsd(axis=part.axis, value=part.value, usd=to_usd(part.nanousd), share=part.share)
+        ContributorUsd(
+            axis=part.axis, value=part.value, usd=to_usd(min(part.nanousd, most)), share=part.share
+        )
         for part in evidence.contributors
     )
