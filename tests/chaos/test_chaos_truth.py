@@ -48,7 +48,7 @@ def test_the_truth_is_what_the_ingest_core_makes_of_the_same_log() -> None:
                 for axis in block.rows:
                     rows = decode_rows(axis)
                     for scope, sums in zip(rows.scope, rows.sums, strict=True):
-                        got[axis.axis, axis.values[scope]] += sums[[INDEX[name] for name in MEASURES]]
+                        got[axis.axis, rows.values[scope]] += sums[[INDEX[name] for name in MEASURES]]
         for record in log:
             truth.apply(source, record.offset, record.timestamp_ms, record.value)
 
