@@ -135,11 +135,21 @@ class NarrowSums:
 
     def column(self, slots: Slots, column: int) -> Sums:
         """One column of some rows, int64[n]."""
+        if self._wide:
+            wide: Sums = self._groups[0].array[slots, column]
+            return wide
         for group in self._groups:
             if (place := np.flatnonzero(group.columns == column)).size:
                 found: Sums = group.array[slots, place[0]].astype(np.int64)
                 return found
         return np.zeros(len(slots), np.int64)
+
+    def all_of(self, column: int) -> Sums:
+        """One column of every row, int64[count]; of a small table a view, which is read before anything is added."""
+        if self._wide:
+            view: Sums = self._groups[0].array[: self.count, column]
+            return view
+        return self.column(np.arange(self.count), column)
 
     def compact(self) -> None:
         """As few bytes as the numbers need now, and no room to grow."""
