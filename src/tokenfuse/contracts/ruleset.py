@@ -17,6 +17,7 @@ from tokenfuse.contracts.rulekinds.burn_rate import BurnRateRule
 from tokenfuse.contracts.rulekinds.burst import BurstRule
 from tokenfuse.contracts.rulekinds.cap import ROLLING, CapRule
 from tokenfuse.contracts.rulekinds.drift import DriftRule, DriftSignal
+from tokenfuse.contracts.rulekinds.novelty import NoveltyRule
 from tokenfuse.contracts.rulekinds.price import PriceMeasure, PriceRule
 from tokenfuse.contracts.rulekinds.prompt_budget import PromptBudgetRule
 from tokenfuse.contracts.rulekinds.spike import SpikeRule
@@ -34,6 +35,7 @@ __all__ = [
     "DriftRule",
     "DriftSignal",
     "Maturity",
+    "NoveltyRule",
     "PriceMeasure",
     "PriceRule",
     "PromptBudgetRule",
@@ -58,6 +60,7 @@ AnyRule = (
     | PriceRule
     | PromptBudgetRule
     | AbsenceRule
+    | NoveltyRule
 )
 
 

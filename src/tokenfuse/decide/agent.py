@@ -154,7 +154,7 @@ class AgentCore:
         )
         self._latest_s = max(self._latest_s, newest_ms // 1000, self.clocks.watermark_ms // 1000)
         gap_s = self.clocks.unwatched_ms // 1000, self.clocks.watched_ms // 1000
-        self.state.passed(self.clocks.watermark_ms // 1000, gap_s)
+        self.state.passed(self.clocks.watermark_ms // 1000, self.clocks.began_ms // 1000, gap_s)
         self.panel.move(self._latest_s, self.clocks.watermark_ms // 1000)
 
     def _judge(self, touched: dict[str, Ids], *, within: bool = False) -> None:

@@ -19,6 +19,7 @@ from tokenfuse.contracts.ruleset import (
     BurstRule,
     CapRule,
     DriftRule,
+    NoveltyRule,
     PriceRule,
     PromptBudgetRule,
     Rule,
@@ -35,6 +36,7 @@ from tokenfuse.decide.drift_panel import DriftPanel
 from tokenfuse.decide.evidence import Witness
 from tokenfuse.decide.judge import ClosedJudge, Court, Foreseeing, MakeClosed, MakeOpen, OpenJudge
 from tokenfuse.decide.members import has_axis
+from tokenfuse.decide.novelties import NoveltyJudge
 from tokenfuse.decide.prices import PriceJudge
 from tokenfuse.decide.prompt_budgets import PromptBudgetJudge
 from tokenfuse.decide.records import RecordShelf
@@ -67,6 +69,7 @@ CLOSED_JUDGES: Final[dict[type[Rule], MakeClosed]] = {
     PriceRule: PriceJudge,
     PromptBudgetRule: PromptBudgetJudge,
     AbsenceRule: AbsenceJudge,
+    NoveltyRule: NoveltyJudge,
 }
 
 

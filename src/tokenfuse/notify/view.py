@@ -198,7 +198,7 @@ def _silence(alert: Alert) -> tuple[tuple[str, str], ...]:
 
 def _facts(alert: Alert) -> tuple[tuple[str, str], ...]:
     observed = f"{measure(alert.value, alert.unit)}, limit {measure(alert.threshold, alert.unit)}"
-    above = "above the cap" if _is_cap(alert) else "above normal"
+    above = "above the cap" if _is_cap(alert) else "spent" if alert.kind == "novelty" else "above normal"
     lasted = span(alert.starts_at, alert.at)
     if alert.state == "resolved":
         return (

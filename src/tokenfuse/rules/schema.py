@@ -13,6 +13,7 @@ from tokenfuse.rules.kinds.burn_rate import Burn, BurnRateSpec
 from tokenfuse.rules.kinds.burst import BurstSpec
 from tokenfuse.rules.kinds.cap import BudgetSpec, CapSpec, Notify
 from tokenfuse.rules.kinds.drift import DriftSpec
+from tokenfuse.rules.kinds.novelty import NoveltySpec
 from tokenfuse.rules.kinds.price import PriceSpec
 from tokenfuse.rules.kinds.prompt_budget import PromptBudgetSpec
 from tokenfuse.rules.kinds.spike import SpikeSpec
@@ -30,6 +31,7 @@ AnyKind = (
     | PriceSpec
     | PromptBudgetSpec
     | AbsenceSpec
+    | NoveltySpec
 )
 AnySpec = Annotated[AnyKind, Field(discriminator="kind")]
 KINDS: Final = tuple(spec.model_fields["kind"].annotation.__args__[0] for spec in get_args(AnyKind))

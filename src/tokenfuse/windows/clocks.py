@@ -62,7 +62,7 @@ class Clocks:
     Attributes:
         now_ms: the newest clock in the log. watermark_ms: event time before which panes are closed.
         ticked_ms: the newest tick. passed_ms: how long it ticked, outages left out.
-        unwatched_ms, watched_ms: the last gap in the log, in event time: from its beginning to its end nobody knows whether
+        began_ms: event time at which the log began. unwatched_ms, watched_ms: the last gap in the log, in event time: from its beginning to its end nobody knows whether
             there were calls.
     """
 
@@ -73,6 +73,7 @@ class Clocks:
         self.watermark_ms = 0
         self.ticked_ms = 0
         self.passed_ms = 0
+        self.began_ms = 0
         self.unwatched_ms = 0
         self.watched_ms = 0
 
@@ -137,6 +138,8 @@ class Clocks:
         moving = [s.reached_ms for s in known if self.passed_ms - s.moved_ms < IDLE_MS]
         reached = min(moving) if moving else self.now_ms
         before_ms, self.watermark_ms = self.watermark_ms, max(self.watermark_ms, reached - LATENESS_MS)
+        if not before_ms:
+            self.began_ms = self.watermark_ms
         if self.watermark_ms - before_ms > GAP_MS:
             self.unwatched_ms, self.watched_ms = before_ms, self.watermark_ms
 
@@ -153,9 +156,9 @@ class Clocks:
         """Inverse of `dump`."""
         clocks = cls()
         for name in _TIMES:
-            setattr(clocks, name, data.get(name, 0))  # older heads know of no gap
+            setattr(clocks, name, data.get(name, 0))  # older heads know of no gap, and began long ago
         clocks.sources = {int(p): SourceClock(*values) for p, values in data["sources"].items()}
         return clocks
 
 
-_TIMES: Final = ("now_ms", "watermark_ms", "ticked_ms", "passed_ms", "unwatched_ms", "watched_ms")
+_TIMES: Final = ("now_ms", "watermark_ms", "ticked_ms", "passed_ms", "began_ms", "unwatched_ms", "watched_ms")

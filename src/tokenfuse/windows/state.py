@@ -22,7 +22,8 @@ class WindowState:
 
     Attributes:
         expired_s: watermark up to which panes were dropped.
-        gap_s: beginning and end of the last time of which the log tells nothing; told by whoever reads it.
+        began_s: when the log began. gap_s: beginning and end of the last time of which it tells nothing. Both are told by
+            whoever reads it.
     """
 
     def __init__(self, partition: int, further_axes: tuple[str, ...], scopes_max: int) -> None:
@@ -31,6 +32,7 @@ class WindowState:
         axes = (*AXES, *further_axes, CELL, GLOBAL)
         self.tables = {axis: AxisTable(axis, other, scopes_max) for axis in axes}
         self.expired_s = 0
+        self.began_s = 0
         self.gap_s = (0, 0)
         self._unknown: list[str] = []
 
@@ -43,9 +45,9 @@ class WindowState:
         known = [(self.tables[r.axis], decode_rows(r)) for r in rows if r.axis in self.tables]
         return Batch([(table, decoded) for table, decoded in known if decoded.values], history=history)
 
-    def passed(self, watermark_s: int, gap_s: tuple[int, int]) -> None:
-        """The watermark of the log, and its last gap."""
-        self.gap_s = gap_s
+    def passed(self, watermark_s: int, began_s: int, gap_s: tuple[int, int]) -> None:
+        """The watermark of the log, its beginning and its last gap."""
+        self.began_s, self.gap_s = began_s, gap_s
         for table in self.tables.values():
             table.passed(watermark_s)
 

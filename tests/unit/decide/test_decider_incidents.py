@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from tests.unit.decide.decider_log import PARTITIONS, USD, Story, cap, drift, killer, part, spike
 
-from tokenfuse.contracts.ruleset import AbsenceRule, PriceRule
+from tokenfuse.contracts.ruleset import AbsenceRule, NoveltyRule, PriceRule
 from tokenfuse.contracts.scope import fingerprint
 from tokenfuse.contracts.signal import DriverPart
 from tokenfuse.decide.decider import DeciderCore
@@ -390,3 +390,29 @@ def test_a_silence_is_explained_by_no_spike_that_names_its_scope() -> None:
     story.wait(10)
 
     assert sorted(scopes(story.pages()), key=str) == [{"feature": "chat"}, {"tenant": "acme"}]
+
+
+def new(name: str, axis: str) -> NoveltyRule:
+    return NoveltyRule(
+        id=name, kind="novelty", driver="volume", maturity="stable", axis=axis, severity="page", mode="warn",
+        window_seconds=86_400, floor_nanousd=USD, baseline_hours_min=72,
+    )  # fmt: skip
+
+
+def test_a_new_tenant_with_new_features_is_one_page() -> None:
+    story = Story([new("tenants", "tenant"), new("features", "feature")])
+    whose = {"drivers": (DriverPart("volume", 10 * USD),)}
+    for n in range(3):
+        story.verdict(
+            "features",
+            f"feature=f{n}",
+            usd=10.0,
+            partition=n,
+            contributors=(part("tenant", "newco", 10.0),),
+            **whose,
+        )
+    named = tuple(part("feature", f"f{n}", 10.0, 0.33) for n in range(3))
+    story.verdict("tenants", "tenant=newco", usd=30.0, partition=3, contributors=named, **whose)
+    story.wait(10)
+
+    assert scopes(story.pages()) == [{"tenant": "newco"}]

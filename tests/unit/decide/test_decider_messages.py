@@ -7,7 +7,14 @@ import doctest
 import pytest
 from tests.unit.decide.decider_log import START_MS, USD, Story, cap, killer, part, spike
 
-from tokenfuse.contracts.ruleset import AbsenceRule, DriftRule, PriceRule, PromptBudgetRule, Response
+from tokenfuse.contracts.ruleset import (
+    AbsenceRule,
+    DriftRule,
+    NoveltyRule,
+    PriceRule,
+    PromptBudgetRule,
+    Response,
+)
 from tokenfuse.contracts.signal import DriverPart
 from tokenfuse.decide.decider import messages
 
@@ -35,6 +42,11 @@ PROMPTS = PromptBudgetRule(
 SILENCE = AbsenceRule(
     id="silence", kind="absence", driver="volume", maturity="stable", axis="tenant", severity="ticket", mode="warn",
     silence_min_seconds=600, calls_min=12, record_factor=1.5, baseline_hours_min=72, floor_nanousd_per_day=USD,
+)  # fmt: skip
+
+NEW = NoveltyRule(
+    id="new", kind="novelty", driver="volume", maturity="stable", axis="model", severity="ticket", mode="warn",
+    window_seconds=86_400, floor_nanousd=5 * USD, baseline_hours_min=72,
 )  # fmt: skip
 
 
@@ -108,6 +120,14 @@ PROMPT = (DriverPart("prompt", 8_200_000_000), DriverPart("volume", 800_000_000)
             id="a silence",
         ),
         pytest.param(
+            NEW, "model=gpt-9",
+            {"value": 12.0 * USD, "threshold": 5.0 * USD, "usd": 12.0, "excess_nanousd_per_hour": 60 * USD,
+             "contributors": (part("tenant", "acme", 9.0, 0.75),)},
+            "Model gpt-9 is new and has spent $12.00 (limit $5.00) since 15:59 UTC; now $60.00 an hour; largest part tenant "
+            "acme ($9.00, 75 %); this rule stops nothing.",
+            id="a new model",
+        ),
+        pytest.param(
             PROMPTS, "feature=chat", {"value": 36_000.0, "threshold": 32_000.0, "driver": "prompt", "usd": 10.8},
             "Feature chat sends 36,000 tokens of input a call (limit 32,000 tokens) since 15:59 UTC; $10.80 above normal "
             "so far; driver: longer prompts; this rule stops nothing.",
@@ -161,6 +181,17 @@ def test_what_a_resolved_silence_says(days: int, expected: str) -> None:
     story.verdict("silence", "tenant=acme", "clear", starts_ms=since_ms, usd=0.0)
 
     assert story.alerts()[-1].summary == f"Tenant acme {expected} (rule silence)."
+
+
+def test_what_is_new_no_more_says_what_it_has_spent() -> None:
+    story = Story([NEW])
+    story.verdict("new", "model=gpt-9", usd=12.0)
+    story.wait(3600)
+    story.verdict("new", "model=gpt-9", "clear")
+
+    assert (
+        story.alerts()[-1].summary
+    ) == "Model gpt-9 is new no more: known for 60 min, it has spent at least $12.00 (rule new)."
 
 
 def test_what_an_alert_says_that_did_not_fire() -> None:

@@ -17,6 +17,7 @@ from tokenfuse.contracts.ruleset import (
     BurstRule,
     CapRule,
     DriftRule,
+    NoveltyRule,
     PriceRule,
     PromptBudgetRule,
     RuleSet,
@@ -55,6 +56,8 @@ FAST = (
                      floor_nanousd=0, **COMMON),
     AbsenceRule(id="silence", kind="absence", axis="tenant", silence_min_seconds=60, calls_min=1, record_factor=1.0,
                 baseline_hours_min=1, floor_nanousd_per_day=0, **COMMON),
+    NoveltyRule(id="new", kind="novelty", axis="feature", window_seconds=86_400, floor_nanousd=1, baseline_hours_min=1,
+                **COMMON),
 )  # fmt: skip
 RULESETS = (
     RuleSet(

@@ -108,12 +108,36 @@ SILENCE = replace(
     examples=("evt-000412",),
 )
 
+NOVELTY = replace(
+    CACHE,
+    fingerprint="aaaabbbbccccdddd",
+    rule="new-model",
+    kind="novelty",
+    driver="volume",
+    scope={"model": "gpt-9"},
+    severity="ticket",
+    value=12.0,
+    threshold=5.0,
+    unit="usd",
+    excess_usd="12",
+    excess_usd_per_hour="60",
+    summary="Model gpt-9 is new and has spent $12.00 (limit $5.00) since 22:00 UTC; now $60.00 an hour; largest part tenant acme "
+    "($9.00, 75 %); this rule stops nothing.",
+    drivers=(DriverUsd(driver="volume", usd="12"),),
+    cost_change=CostChange(
+        starts_at="2026-11-24T22:00:00Z", ends_at="2026-11-24T22:12:00Z", spent_usd="12", usual_usd="0"
+    ),
+    contributors=(ContributorUsd(axis="tenant", value="acme", usd="9", share=0.75),),
+    examples=("evt-000412",),
+)
+
 GOLDEN = {
     "page": CACHE,
     "page-enforced-acknowledged": CAP_ENFORCED,
     "resolved": RESOLVED,
     "info": INFO,
     "ticket-shadow": TICKET_SHADOW,
+    "novelty": NOVELTY,
     "silence": SILENCE,
     "silence-resolved": replace(
         SILENCE,

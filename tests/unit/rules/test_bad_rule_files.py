@@ -46,6 +46,7 @@ MESSAGES = {
     "budget-shares-not-rising": "2: notify_at: shares must rise, each once",
     "absence-that-blocks": "2: an absence only tells, there are no calls to stop: use mode warn, no response",
     "absence-of-users": "2: axis user: no two weeks of hours are kept; use tenant, feature or model",
+    "novelty-of-users": "2: axis user: new values of it are no news; use one of tenant, feature, model, prompt_template",
     "missing-table": "tables/nobody.csv:1: cannot be read as CSV: No such file or directory",
     "table-outside": "../tenants.csv:1: outside the rules directory: move the table below it",
     "unknown-default-zone": "3: default_time_zone: 'Berlin' is no IANA time zone such as Europe/Berlin",

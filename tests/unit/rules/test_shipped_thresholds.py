@@ -15,7 +15,18 @@ from tokenfuse.rules.ruletest import Loaded, read_tests, run_tests
 from tokenfuse.runtime.pipeline import run_events
 
 RULES = Path(__file__).parents[3] / "rules"
-FILES = ("absence", "agents", "bursts", "burn_rate", "budgets", "caps", "prices", "prompt_budgets", "spikes")
+FILES = (
+    "absence",
+    "agents",
+    "bursts",
+    "burn_rate",
+    "budgets",
+    "caps",
+    "novelty",
+    "prices",
+    "prompt_budgets",
+    "spikes",
+)
 THRESHOLDS = frozenset({
     "limit_nanousd", "limits", "budgets", "factor", "floor_nanousd", "history_panes_min", "limit", "times_record",
     "record_days_min", "at_least", "surprise_min", "calls_min", "floor_nanousd_per_hour", "share_max", "share_min", "change_min",

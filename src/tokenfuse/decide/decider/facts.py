@@ -25,7 +25,7 @@ VOLUME: Final = "volume"
 
 KIND_UNITS: Final[dict[Kind, Unit]] = {
     "cap": "usd", "burst": "ratio", "spike": "ratio", "burn_rate": "ratio", "drift": "ratio",
-    "agent": "count", "price": "share", "prompt_budget": "tokens", "absence": "count", "novelty": "count",
+    "agent": "count", "price": "share", "prompt_budget": "tokens", "absence": "count", "novelty": "usd",
 }  # fmt: skip
 
 

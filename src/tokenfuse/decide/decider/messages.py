@@ -85,6 +85,8 @@ def accepted_words(alert: AlertRecord, most: float) -> str:
     facts, measure = alert.facts, QUANTITIES.get(alert.facts.driver, alert.facts.driver)
     if facts.kind == "absence":
         return "that it makes no calls"
+    if facts.kind == "novelty":
+        return "that it is new and spends"
     if facts.signal == "cache":
         return f"{measure} down to {quantity(max(1 - most, 0.0), facts.unit)}"
     if facts.signal and facts.signal != VOLUME:
@@ -162,7 +164,7 @@ def _fact(alert: AlertRecord) -> str:
     elif facts.kind == "absence":
         text = f"{name} has made no calls (about {value} are usual, limit {threshold})"
     elif facts.kind == "novelty":
-        text = f"{name} is new"
+        text = f"{name} is new and has spent {value} (limit {threshold})"
     else:
         measure = QUANTITIES.get(evidence.driver, evidence.driver)
         text = f"{name}: {measure} is {value} (limit {threshold})"
@@ -195,6 +197,8 @@ def _money(alert: AlertRecord) -> str:
         return f"they usually cost {usd(-sum(part.nanousd for part in evidence.drivers))} in that time"
     if not evidence.excess_nanousd and not evidence.excess_nanousd_per_hour:
         return ""
+    if alert.facts.kind == "novelty":
+        return f"now {usd(evidence.excess_nanousd_per_hour)} an hour"
     over = "above it" if alert.facts.kind == "cap" else "above normal"
     rate = evidence.excess_nanousd_per_hour
     now = f", now {usd(rate)} an hour" if rate > 0 else ""
@@ -221,6 +225,8 @@ def _why(alert: AlertRecord) -> str:
     who_most = f", largest part {_contributor(alert, top)}" if top is not None else ""
     if alert.facts.kind == "absence":
         return f"most of it {_name(top.axis, top.value)} ({100 * top.share:.0f} %)" if top is not None else ""
+    if alert.facts.kind == "novelty":
+        return who_most.removeprefix(", ")
     return f"driver: {driver}{who_most}"
 
 
@@ -293,6 +299,8 @@ def _resolved(alert: AlertRecord, enforcement: Enforcement | None) -> str:
         gone = alert.at_ms - alert.starts_ms >= GONE_S * 1000
         what = "makes no calls any more: silent for" if gone else "makes calls again after"
         return f"{name} {what} {lasted} (rule {alert.facts.rule})."
+    if alert.facts.kind == "novelty":
+        return f"{name} is new no more: known for {lasted}, it has spent at least {usd(evidence.excess_nanousd)} (rule {alert.facts.rule})."
     parts = [f"{name} is back to normal after {lasted} (rule {alert.facts.rule})"]
     if evidence.excess_nanousd > 0:
         parts.append(f"it cost {usd(evidence.excess_nanousd)} {over}")
