@@ -138,6 +138,21 @@ def test_the_generated_rules_do_fire() -> None:
     assert {v.rule for v in verdicts(FAST, crowd)} == {"burn", "steps", "burst", "runs"}
 
 
+def test_a_crowd_within_a_long_block_is_found_and_learned_as_if_pane_by_pane() -> None:
+    """Alone, so that no other rule makes every pane a step; the day is known before, so that it is no first block."""
+    burst = tuple(rule for rule in FAST if rule.id == "burst")
+    blocks = []
+    for day in range(3):
+        at_s = day * DAY_S + 40_000
+        quiet = [call(10_000 * day + n, at_s + n * 100) for n in range(20)]
+        crowd = [call(10_000 * day + 1000 + n, at_s + 5000 + n) for n in range(40 * (day + 1))]
+        after = [call(10_000 * day + 2000 + n, at_s + 5600 + n * 100) for n in range(20)]
+        blocks += [quiet, crowd + after]
+    some, every = outcome(burst, blocks), outcome(burst, blocks, every_pane)
+    assert [v.state for v in some[0] if v.state != "update"] == ["breach", "clear", "breach", "clear"]
+    assert some == every
+
+
 def test_a_window_that_nobody_reads_lets_go_of_panes_before_they_expire() -> None:
     bench = Bench(
         CapRule(id="c", kind="cap", axis="run_id", window="24h", limit_nanousd=50_000_000, **COMMON)
