@@ -97,6 +97,61 @@ def fails(loaded: Loaded, rule: AnyRule) -> bool:
     return any(result.failures for result in run_tests(alone, Call, run_events))
 
 
+LEARNED = frozenset({
+    "z_min", "record_factor", "effect_min", "calls_min", "floor_nanousd_per_day", "baseline_hours_min", "ratio_min"
+})  # fmt: skip
+LEARNED_EXEMPT = {
+    "cache-collapse": {"effect_min", "record_factor"},
+    "retry-surge": {"effect_min", "record_factor"},
+    "tier-shift": {"effect_min", "record_factor"},
+}
+"""Shares: tests/unit/detect/test_drift.py holds what a share may move by; records are the same code for all signals."""
+
+
+def learned_cases() -> Iterator[Any]:
+    """Learned rules are judged on the tenant axis, each with all its broken copies at once: scores are made once for all."""
+    loaded = read_tests(RULES, RULES / "drift_test.yaml")
+    for rule in loaded.ruleset.rules:
+        if rule.axis == "tenant":
+            exempt = LEARNED_EXEMPT.get(rule.id.split(".")[0], set())
+            fields = sorted(LEARNED & set(rule.__struct_fields__) - exempt)
+            yield pytest.param(loaded, rule, fields, id=rule.id)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("loaded", "rule", "fields"), list(learned_cases()))
+def test_a_threshold_of_a_learned_rule_broken_by_a_fifth_fails_a_test(
+    loaded: Loaded, rule: AnyRule, fields: list[str]
+) -> None:
+    copies = [
+        msgspec.structs.replace(broken(rule, field, factor), id=f"{field}*{factor}")
+        for field in fields
+        for factor in (1.2, 0.8)
+    ]
+
+    found = noticed(loaded, rule, copies)
+
+    assert [field for field in fields if not found & {f"{field}*1.2", f"{field}*0.8"}] == []
+
+
+def noticed(loaded: Loaded, rule: AnyRule, copies: list[AnyRule]) -> set[str]:
+    """Ids of the copies of a rule that fail an expectation of it."""
+    tests = [
+        test.model_copy(
+            update={"expect": [e.model_copy(update={"rule": copy.id}) for e in mine for copy in copies]}
+        )
+        for test in loaded.file.tests
+        if (mine := [e for e in test.expect if e.rule == rule.id])
+    ]
+    together = msgspec.structs.replace(
+        loaded,
+        file=loaded.file.model_copy(update={"tests": tests}),
+        ruleset=msgspec.structs.replace(loaded.ruleset, rules=tuple(copies)),
+    )
+    messages = [f.message for result in run_tests(together, Call, run_events) for f in result.failures]
+    return {message.split(" at ")[0] for message in messages}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("loaded", "rule", "field"), list(cases()))
 def test_a_threshold_broken_by_a_fifth_fails_a_test(loaded: Loaded, rule: AnyRule, field: str) -> None:
