@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from collections.abc import Iterator
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from tokenfuse.windows.rows import Rows, Times
 
 
 class Merged(NamedTuple):
-    """All rows of some blocks, in the order of the log. Shapes as in `Rows`; `cell` and `example` look names up."""
+    """All rows of some blocks, in the order of the log. Shapes as in `Rows`; `dearest` looks names up."""
 
     ids: Ids
     times_s: Times
@@ -24,19 +24,13 @@ class Merged(NamedTuple):
     batches: list[tuple[Ids, Rows]]
     starts: list[int]
 
-    def example(self, row: int) -> str:
-        """Event id of the dearest call of a row."""
-        rows, inside = self._find(row)
-        return rows.dearest_id[inside]
-
-    def cell(self, row: int) -> str | None:
-        """Cell of the dearest call of a row's value, for axes that are no part of cells."""
-        rows, inside = self._find(row)
-        return rows.cells[int(rows.scope[inside])] if rows.cells else None
-
-    def _find(self, row: int) -> tuple[Rows, int]:
-        batch = bisect_right(self.starts, row) - 1
-        return self.batches[batch][1], row - self.starts[batch]
+    def dearest(self, rows: Times) -> Iterator[tuple[str, str | None]]:
+        """Of each row the event id of its dearest call, and that call's cell, for axes that are no part of cells."""
+        starts = np.array(self.starts)
+        batches = np.searchsorted(starts, rows, side="right") - 1
+        for batch, inside in zip(batches.tolist(), (rows - starts[batches]).tolist(), strict=True):
+            part = self.batches[batch][1]
+            yield part.dearest_id[inside], part.cells[int(part.scope[inside])] if part.cells else None
 
 
 class Pending:

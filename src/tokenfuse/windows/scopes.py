@@ -299,9 +299,9 @@ class Scopes:
         scope, hour, cost = ids[best], hours[best], costs[best]
         had = self._dearest_hour[scope]
         wins = (hour > had) | ((hour == had) & (cost > self._dearest_nanousd[scope]))
-        for row, i in zip(best[wins].tolist(), scope[wins].tolist(), strict=True):
-            self._examples[i] = merged.example(row)
-            if (cell := merged.cell(row)) is not None:
+        for i, (example, cell) in zip(scope[wins].tolist(), merged.dearest(best[wins]), strict=True):
+            self._examples[i] = example
+            if cell is not None:
                 self._cells[i] = sys.intern(cell)  # thousands of users work in one cell
         self._dearest_hour[scope[wins]] = hour[wins]
         self._dearest_nanousd[scope[wins]] = cost[wins]
