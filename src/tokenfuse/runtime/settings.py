@@ -41,7 +41,7 @@ class Settings(BaseSettings):
         4, ge=1, le=1024, description="Partitions of the source topic, at creation."
     )
     deltas_partitions: int = Field(
-        32, ge=1, le=1024, description="Partitions of the deltas topic; fixed for ever."
+        8, ge=1, le=1024, description="Partitions of the deltas topic; fixed for ever."
     )
     replication_factor: int = Field(1, ge=1, le=9)
     instance_id: str = Field(
@@ -59,7 +59,12 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Where /livez, /readyz and /metrics listen.")
     port: int = Field(0, ge=0, le=65535, description="Port of health and metrics; 0: a free one, in the log.")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    slice_ms: int = Field(250, ge=10, le=5000, description="A source slice is cut at least this often.")
+    slice_ms: int = Field(
+        250,
+        ge=10,
+        le=5000,
+        description="A source slice is cut this often; under load up to four times as long.",
+    )
     slice_records_max: int = Field(20_000, ge=1, le=200_000)
     dedup_horizon_seconds: int = Field(
         600, ge=10, le=86_400, description="How long an event id is remembered."

@@ -26,6 +26,7 @@ from tokenfuse.runtime.ingest.reader import FETCH_WAIT_MS_MAX, LogReader
 from tokenfuse.runtime.ingest.recipe import Recipe
 from tokenfuse.runtime.ingest.recovery import Recovery
 from tokenfuse.runtime.ingest.refusals import Refusals
+from tokenfuse.runtime.ingest.slice_pace import SlicePace
 from tokenfuse.runtime.ingest.source import read_records
 from tokenfuse.runtime.ingest.tick_pace import TickPace
 
@@ -115,7 +116,8 @@ class Worker:
         self._holdings: dict[int, Holding] = {}
         self._claims: dict[int, Fence | None] | None = None
         self._failure: BaseException | None = None
-        self._cut_at = self._turn_at = time.monotonic()
+        self._turn_at = time.monotonic()
+        self._slices = SlicePace(settings.slice_ms / 1000, time.monotonic())
         self._pace = TickPace(time.monotonic())
         self.listener = _Listener(self)
 
@@ -133,6 +135,7 @@ class Worker:
                     self._absorb(fetched, epoch)
                     await self._cut_when_due()
                     await self._tick_when_due()
+                await asyncio.sleep(self._slices.rest_seconds(sum(map(len, fetched.values()))))
             async with self._lock, asyncio.timeout(STOP_SECONDS):
                 await self._release(self._holdings.values())
         finally:
@@ -181,7 +184,7 @@ class Worker:
 
     async def _fetch(self, stopping: asyncio.Task[Any]) -> Mapping[TopicPartition, list[Record]]:
         """What the source has, in the time until the next slice is due; nothing where every holding is full."""
-        wait_seconds = max(self._cut_at + self._settings.slice_ms / 1000 - time.monotonic(), 0.001)
+        wait_seconds = max(self._slices.wait_seconds(time.monotonic()), 0.001)
         room = [self._tp(source) for source, holding in self._holdings.items() if holding.has_room]
         if self._holdings and not room:
             return {}
@@ -230,14 +233,14 @@ class Worker:
     async def _cut_when_due(self) -> None:
         now = time.monotonic()
         full = any(holding.full for holding in self._holdings.values())
-        if not full and now < self._cut_at + self._settings.slice_ms / 1000:
+        if not full and self._slices.wait_seconds(now) > 0:
             return
-        self._cut_at = now
         slices = {}
         for source, holding in self._holdings.items():
             if records := holding.next_slice():
                 slices[source] = await self._cut(holding, records)
                 await asyncio.sleep(0)  # the heartbeat's turn
+        self._slices.cut(max((len(records) for records, _ in slices.values()), default=0), now)
         if slices:
             with metrics.SLICE_SECONDS.time():
                 await self._send(slices)
