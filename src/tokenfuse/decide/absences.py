@@ -13,9 +13,9 @@ import numpy as np
 from tokenfuse.contracts.block import PANE_SECONDS
 from tokenfuse.contracts.measures import INDEX
 from tokenfuse.contracts.ruleset import AbsenceRule
+from tokenfuse.decide.axis_judge import AxisJudge
 from tokenfuse.decide.evidence import COST
 from tokenfuse.decide.judge import Court
-from tokenfuse.decide.limits import Limits
 from tokenfuse.decide.standings import Finding
 from tokenfuse.detect.absence import (
     GONE_S,
@@ -39,7 +39,7 @@ SCOPES_AT_ONCE: Final = 1024
 """Scopes scored at a time: two weeks of hours of more would not fit into a few megabytes."""
 
 
-class AbsenceJudge:
+class AbsenceJudge(AxisJudge[AbsenceRule]):
     """One absence rule on one deltas partition.
 
     Attributes:
@@ -50,15 +50,8 @@ class AbsenceJudge:
 
     def __init__(self, rule: AbsenceRule, court: Court) -> None:
         """Bind a rule to the panes that it reads."""
-        self.rule = rule
+        super().__init__(rule, court)
         self._state = court.state
-        self._table = court.state.tables[rule.axis]
-        self._witness = court.witness
-        self._standings = court.standings
-        self._matching = Limits(rule.match, 0, {})
-
-    def advance(self, watermark_s: int) -> None:
-        """Nothing is kept between two looks."""
 
     def judge(self, watermark_s: int, now_ms: int) -> None:
         """End what is over; look at the scopes that are silent for long enough, which few are.
@@ -131,7 +124,7 @@ class AbsenceJudge:
 
     def _found(self, scope: int, score: AbsenceScore, i: int, watermark_s: int, now_ms: int) -> None:
         name, rule = self._table.scopes.values[scope], self.rule
-        if name is None or not self._standings.due(rule, name, now_ms):
+        if name is None:
             return
         since_s = int(self._silent_since_s(np.array([scope], np.int32))[0])
         finding = Finding(

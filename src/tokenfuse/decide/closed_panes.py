@@ -8,14 +8,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import replace
 from functools import partial
-from typing import Final, Generic, TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 
 from tokenfuse.contracts.ruleset import PriceRule, PromptBudgetRule
+from tokenfuse.decide.axis_judge import AxisJudge
 from tokenfuse.decide.evidence import Evidence, Witness
 from tokenfuse.decide.judge import Court
-from tokenfuse.decide.limits import Limits
 from tokenfuse.decide.standings import Finding
 from tokenfuse.detect.cap import NO_LIMIT
 from tokenfuse.detect.limit import LimitScore
@@ -25,10 +25,10 @@ from tokenfuse.windows.narrow import Sums
 INTERVAL_S: Final = 300
 """These are found in a mean over an hour or more: nothing is lost by looking every five minutes."""
 
-R = TypeVar("R", PriceRule, PromptBudgetRule)
+R = TypeVar("R", bound=PriceRule | PromptBudgetRule)
 
 
-class ClosedPanesJudge(Generic[R]):
+class ClosedPanesJudge(AxisJudge[R]):
     """One rule on one deltas partition.
 
     Attributes:
@@ -39,11 +39,7 @@ class ClosedPanesJudge(Generic[R]):
 
     def __init__(self, rule: R, court: Court) -> None:
         """Bind a rule to the panes that it reads."""
-        self.rule: R = rule
-        self._table = court.state.tables[rule.axis]
-        self._witness = court.witness
-        self._standings = court.standings
-        self._matching = Limits(rule.match, 0, {})
+        super().__init__(rule, court)
         self._granularity = finest_for(self._table.kind, rule.window_seconds)
         self._size = PANE_SECONDS_OF[self._granularity]
         self._sums = self._table.rolling(self._granularity, rule.window_seconds, None, behind=1)

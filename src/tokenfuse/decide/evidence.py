@@ -109,9 +109,8 @@ class Witness:
             table = self._state.tables[axis]
             who, examples, _ = self._of_dearest(table, table.scopes.id_of(value))
             return Evidence(driver, parts, who, examples, change)
-        since_s = window[0]
-        hour_s = since_s - since_s % 3600
-        usual = self._cells.cells.sums("1h", hour_s - BASE_SECONDS, hour_s, ids)[:, COST]
+        hour_s = window[0] - window[0] % PANE_SECONDS_OF[HOUR]
+        usual = self._cells.cells.sums(HOUR, hour_s - BASE_SECONDS, hour_s, ids)[:, COST]
         part = nanousd / max(int(usual.sum()), 1)
         excess = (usual * part).astype(np.int64)
         return self._evidence(axis, ids, (excess, usual), parts, driver, change)

@@ -13,9 +13,10 @@ import numpy as np
 
 from tokenfuse.contracts.axes import OTHER
 from tokenfuse.contracts.ruleset import NoveltyRule
+from tokenfuse.decide.axis_judge import AxisJudge
+from tokenfuse.decide.baselines import HOUR_S
 from tokenfuse.decide.evidence import COST, Evidence, Witness
 from tokenfuse.decide.judge import Court
-from tokenfuse.decide.limits import Limits
 from tokenfuse.decide.standings import Finding
 from tokenfuse.detect.arrays import IntArray
 from tokenfuse.detect.cap import NO_LIMIT
@@ -26,10 +27,8 @@ from tokenfuse.windows.pane import Ids
 INTERVAL_S: Final = 60
 """A closed minute is the finest that is kept for an hour, and so is what is found within a minute or two."""
 
-HOUR_S: Final = 3600
 
-
-class NoveltyJudge:
+class NoveltyJudge(AxisJudge[NoveltyRule]):
     """One novelty rule on one deltas partition.
 
     Attributes:
@@ -40,15 +39,8 @@ class NoveltyJudge:
 
     def __init__(self, rule: NoveltyRule, court: Court) -> None:
         """Bind a rule to the panes that it reads."""
-        self.rule = rule
+        super().__init__(rule, court)
         self._state = court.state
-        self._table = court.state.tables[rule.axis]
-        self._witness = court.witness
-        self._standings = court.standings
-        self._matching = Limits(rule.match, 0, {})
-
-    def advance(self, watermark_s: int) -> None:
-        """Nothing is kept between two looks."""
 
     def judge(self, watermark_s: int, now_ms: int) -> None:
         """Judge what is new as of the last closed minute, and end what is new no more."""

@@ -68,11 +68,6 @@ def score_axes(
     return [together.part(first, end) for first, end in pairwise(ends)]
 
 
-def score_scopes(scores: UnitScores, scope_of_unit: IntArray, scopes: int) -> ScopeScores:
-    """The same for one axis."""
-    return score_axes(scores, [scope_of_unit], [scopes])[0]
-
-
 def _scored(scores: UnitScores, summed: FloatArray) -> ScopeScores:
     """From the columns of the units, summed by scope: float64[8, S, n]."""
     calls, mean, usual = summed[CALLS], *(summed[c] / np.maximum(summed[CALLS], 1) for c in (SCORE, EXPECTED))

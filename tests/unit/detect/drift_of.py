@@ -9,7 +9,7 @@ import numpy as np
 from tokenfuse.contracts.ruleset import DriftRule, DriftSignal
 from tokenfuse.detect.arrays import BoolArray, FloatArray, IntArray
 from tokenfuse.detect.baseline import DriftBaseline, collapse
-from tokenfuse.detect.drift import breaches, excess_nanousd, score_scopes, threshold
+from tokenfuse.detect.drift import breaches, excess_nanousd, score_axes, threshold
 from tokenfuse.detect.signals import CELL_SIGNALS, GROUP_SIGNALS, natural
 from tokenfuse.detect.units import score_units, usual
 
@@ -44,7 +44,7 @@ def judged(
         scope[group_of_cell] = scope_of_cell
     normal = usual(signals, past, hour, window_seconds, rule.baseline_hours_min)
     before = np.full(now.shape[1], np.inf)
-    scores = score_scopes(score_units(now, normal, before, window_seconds), scope, scopes)
+    scores = score_axes(score_units(now, normal, before, window_seconds), [scope], [scopes])[0]
     row = signals.index(rule.signal)
     known = past.padded(now.shape[1]).hours[unit_of_cell] >= rule.baseline_hours_min
     cell_past = baseline.cells.padded(recent.shape[1]).sums

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, strategies as st
 
 from tokenfuse.detect.arrays import IntArray
-from tokenfuse.detect.drift import NOTHING, ScopeScores, score_axes, score_scopes
+from tokenfuse.detect.drift import NOTHING, ScopeScores, score_axes
 from tokenfuse.detect.signals import CELL_SIGNALS
 from tokenfuse.detect.units import UnitScores
 
@@ -24,7 +24,7 @@ def units(random: np.random.Generator) -> UnitScores:
 
 
 def alone(scores: UnitScores, scopes_of: list[IntArray], counts: list[int]) -> list[ScopeScores]:
-    return [score_scopes(scores, scope, count) for scope, count in zip(scopes_of, counts, strict=True)]
+    return [score_axes(scores, [scope], [count])[0] for scope, count in zip(scopes_of, counts, strict=True)]
 
 
 @given(AXES, st.integers(0, 10_000))
