@@ -29,7 +29,7 @@ export LITELLM_LOCAL_MODEL_COST_MAP := True
 # An environment that happens to be active must not be synced instead.
 unexport VIRTUAL_ENV
 
-.PHONY: help demo test install format lint typecheck contracts schemas helm-lint compose-check bench clean
+.PHONY: help demo test install format lint typecheck contracts schemas helm-lint compose-check kafka-jars bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -65,6 +65,9 @@ helm-lint: $(HELM) ## helm lint --strict and helm template with every values fil
 
 compose-check: $(DEV_READY) ## the compose files against the compose specification
 	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose*.yml
+
+kafka-jars: $(DEV_READY) ## the jars of the Kafka that tests run on, which the first of them would fetch
+	@$(BIN)/python -c 'from tests.support.kafka_cluster import kafka_jars; print(kafka_jars())'
 
 bench: $(BENCH_READY) ## speed against peers on a real Kafka, docs/benchmarks.md; `make bench ARGS="--rows idle"` passes arguments on
 	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.speed $(ARGS)

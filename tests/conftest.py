@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 from tests.support.kafka_cluster import KafkaCluster, KafkaUnavailableError
+from tests.support.order import slow_first
 
 from tokenfuse.runtime.broker import EmbeddedBroker
 
@@ -23,10 +24,13 @@ class Broker(Protocol):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever uses the real Kafka can be left out by `-m "not kafka"`."""
+    """Whatever uses the real Kafka can be left out by `-m "not kafka"`; several workers begin with the slow tests."""
     for item in items:
         if "kafka_broker" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.kafka)
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers > 1:
+        items[:] = slow_first(items, lambda item: item.get_closest_marker("slow") is not None, workers)
 
 
 @pytest.fixture(scope="session")
