@@ -7,7 +7,8 @@ produces between the last two; `replay` calls them one after the other.
 from __future__ import annotations
 
 from collections import Counter
-from operator import attrgetter
+from itertools import groupby
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -23,7 +24,7 @@ from tokenfuse.ingest.drafts import decode, letter_of, look_up, refused, said_ms
 from tokenfuse.ingest.table import CallTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from tokenfuse.contracts.deadletter import DeadLetter
     from tokenfuse.ingest.aggregate import Aggregator
@@ -173,18 +174,15 @@ class SliceCutter:
         self.position, self.record_ms = records[-1].offset + 1, int(draft.clock[-1])
         self.index.forget(self.record_ms // GENERATION_MS)
 
-    def restore(self, ids: SliceIds) -> None:
-        """Remembers the ids of an earlier slice, read back from `tokenfuse.ids`; slices come in source order."""
-        entries = Entries(
-            hashes_of(ids.hashes),
-            np.frombuffer(ids.offsets, "<u4").astype(np.int64) + ids.a,
-            np.frombuffer(ids.revisions, "<i4").astype(np.int32),
-            np.frombuffer(ids.costs, "<i8").astype(np.int64),
-        )
-        start = 0
-        for generation, count in ids.generations:
-            self.index.add(generation, entries.take(slice(start, start + count)))
-            start += count
+    def restore(self, chain: Iterable[SliceIds]) -> None:
+        """Remembers the ids of earlier slices, read back from `tokenfuse.ids`, in source order.
+
+        Args:
+            chain: taken one by one, so that what yields them may let go of them; those of a generation are sorted once.
+        """
+        counted = (part for ids in chain for part in _entries_of(ids))
+        for generation, parts in groupby(counted, itemgetter(0)):
+            self.index.add(generation, *(entries for _, entries in parts))
 
     def _cut(self, draft: Draft, originals: Mapping[int, Record]) -> SliceResult:
         calls = draft.decoded.calls
@@ -255,6 +253,20 @@ def _counted(draft: Draft, latest: Ints) -> list[tuple[int, Entries]]:
     starts = run_starts(generation).tolist()
     ends = [*starts[1:], len(latest)]
     return [(int(generation[s]), entries.take(slice(s, e))) for s, e in zip(starts, ends, strict=True)]
+
+
+def _entries_of(ids: SliceIds) -> Iterator[tuple[int, Entries]]:
+    """Inverse of `_slice_ids`: the ids of a slice by generation."""
+    entries = Entries(
+        hashes_of(ids.hashes),
+        np.frombuffer(ids.offsets, "<u4").astype(np.int64) + ids.a,
+        np.frombuffer(ids.revisions, "<i4").astype(np.int32),
+        np.frombuffer(ids.costs, "<i8").astype(np.int64),
+    )
+    start = 0
+    for generation, count in ids.generations:
+        yield generation, entries.take(slice(start, start + count))
+        start += count
 
 
 def _slice_ids(

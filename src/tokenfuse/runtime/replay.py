@@ -59,9 +59,9 @@ class WholeFileIds(IdIndex):
         """Start empty."""
         super().__init__(horizon_ms=1000 * 365 * 86_400_000)
 
-    def add(self, generation: int, entries: Entries) -> None:  # noqa: ARG002
+    def add(self, generation: int, *parts: Entries) -> None:  # noqa: ARG002
         """Remember ids, whatever their minute."""
-        super().add(0, entries)
+        super().add(0, *parts)
 
     def forget(self, now: int) -> None:
         """Never."""

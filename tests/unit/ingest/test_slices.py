@@ -134,8 +134,7 @@ def test_a_cutter_rebuilt_from_ids_cuts_the_same_bytes(values, data) -> None:
     clocks = {"record_ms": first.record_ms, "event_ms": first.event_ms}
 
     rebuilt = cutter(position=first.position, **clocks)
-    for result in before:
-        rebuilt.restore(decode_ids(result.ids))
+    rebuilt.restore(decode_ids(result.ids) for result in before)
     by_offset = {record.offset: record for record in log}
     drafts = [c.draft(log[cut:]) for c in (first, rebuilt)]
     again = [
@@ -195,7 +194,7 @@ def test_a_correction_takes_out_what_was_counted_under_another_price_book() -> N
     original = records(event("a", None))
     (counted,) = run(first, original)
     second = SliceCutter(3, Decoder((), 10**9, 10**9, Dearer()), "dearer", Aggregator((), 4), 600, 1)
-    second.restore(decode_ids(counted.ids))
+    second.restore([decode_ids(counted.ids)])
 
     draft = second.draft(records(event("a", "0", 1), start=1))
     corrected = second.cut(draft, {0: original[0]})

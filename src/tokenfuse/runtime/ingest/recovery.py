@@ -25,6 +25,8 @@ from tokenfuse.runtime.ingest.holding import Holding
 from tokenfuse.runtime.ingest.outbox import ENDS_PARTITION
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tokenfuse.ingest.slices import SliceCutter
     from tokenfuse.runtime.ingest.reader import LogReader
     from tokenfuse.runtime.ingest.recipe import Recipe
@@ -121,8 +123,7 @@ class Recovery:
         if start < missing_to:
             log.warning("ids expired: decoding events again", source=source, start=start, end=missing_to)
             await self._reread(cutter, start, missing_to)
-        for ids in chain:
-            cutter.restore(ids)
+        cutter.restore(_let_go(chain))
         cutter.position, cutter.record_ms, cutter.event_ms = fence.a, record_ms, event_ms
         cutter.index.forget(record_ms // GENERATION_MS)
         return cutter
@@ -174,3 +175,10 @@ class Recovery:
 
     def _tp(self, source: int) -> TopicPartition:
         return TopicPartition(self._events, source)
+
+
+def _let_go(chain: list[SliceIds]) -> Iterator[SliceIds]:
+    """One after the other, and kept no longer: together they are as large as the index that is made of them."""
+    chain.reverse()
+    while chain:
+        yield chain.pop()
