@@ -66,8 +66,8 @@ helm-lint: $(HELM) ## helm lint --strict and helm template with every values fil
 compose-check: $(DEV_READY) ## the compose files against the compose specification
 	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose*.yml
 
-kafka-jars: $(DEV_READY) ## the jars of the Kafka that tests run on, which the first of them would fetch
-	@$(BIN)/python -c 'from tests.support.kafka_cluster import kafka_jars; print(kafka_jars())'
+kafka-jars: $(DEV_READY) ## the Kafka that tests run on: its jars, and the archive that halves what a start costs
+	@$(BIN)/python -m tests.support.kafka_cluster
 
 bench: $(BENCH_READY) ## speed against peers on a real Kafka, docs/benchmarks.md; `make bench ARGS="--rows idle"` passes arguments on
 	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.speed $(ARGS)
