@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from benchmarks.detection import labels, methods, table
+from benchmarks.detection import cost, labels, methods, nab, table
 from benchmarks.detection.company import HELD_OUT_SEEDS
 from benchmarks.detection.judge import Judgement, judge
 from benchmarks.detection.simulate import CALLS, simulate
@@ -22,7 +22,12 @@ PRODUCT: Final = "tokenfuse"
 
 
 def main(arguments: list[str]) -> int:
-    """The command line."""
+    """The command line; `cost` and `nab` are measures of their own."""
+    if arguments[:1] == ["cost"]:
+        return cost.main(arguments[1:])
+    if arguments[:1] == ["nab"]:
+        nab.main(arguments[1:])
+        return 0
     options = _parser().parse_args(arguments)
     if any(seed >= HELD_OUT_SEEDS for seed in options.seeds) and not options.final:
         print(f"Seeds from {HELD_OUT_SEEDS} on are for the last report; say --final if this is it.")

@@ -1,0 +1,161 @@
+"""The product's drift detector on one series: what scores NAB.
+
+Every value is one call of one cell, its logarithm the call's score, as if each call cost so much; `detect/` does the rest as
+the agents do: `learn_units` on the hours of the two weeks before (every hour in the first three days, then every six), the
+same hour of the day in `usual`, `score_units` in windows from five minutes to a day. Both directions are judged, since
+NAB's anomalies go either way: the second cell is the first one mirrored. The score is the largest of all windows, over
+what the agents hold against it: `z_min`, and `record_factor` times the largest score of the days before.
+
+One setting for every series; nothing is known of its unit, its interval or its file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from tokenfuse.contracts.measures import INDEX, LOG_SCALE, MEASURES
+from tokenfuse.contracts.ruleset import DriftSignal
+from tokenfuse.detect.baseline import UnitBaseline, learn_units
+from tokenfuse.detect.drift import plain_z
+from tokenfuse.detect.records import Records
+from tokenfuse.detect.units import (
+    DAY_SECONDS,
+    HOUR_SECONDS,
+    LONG_SECONDS,
+    RESIDUAL,
+    SPREAD,
+    score_units,
+    usual,
+)
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+SIGNALS: Final[tuple[DriftSignal, ...]] = ("prompt",)
+WINDOWS_S: Final = (300, 900, 1800, 3600, 7200, 3 * 3600, 6 * 3600, 12 * 3600, 86_400)
+"""Those of the shipped drift rules."""
+HISTORY_HOURS: Final = 336
+YOUNG_HOURS, REFRESH_HOURS = 72, 6
+HOURS_MIN: Final = 24
+Z_MIN: Final = 5.0
+RECORD_FACTOR: Final = 1.2
+QUIET_S: Final = 12 * 3600
+"""`keep_firing_for` of the shipped rules: an alert that stands is not raised again."""
+BEFORE_HOURS: Final = 3
+LOG_MIDDLE: Final = 10.0
+"""Where the median of the first day's values lies, as if it were a thousand tokens."""
+
+
+def scores(values: Floats, times_s: Floats) -> Floats:
+    """How far above its thresholds the detector is at every value, float64[n]; from 1 on it fires by the shipped rules."""
+    z = largest_z(logs(values, times_s), times_s)
+    return raised(z / bars(z, times_s), times_s)
+
+
+def logs(values: Floats, times_s: Floats) -> Floats:
+    """Logarithm to base 2 of every value, in units of the first day's median; what is not positive counts as 0."""
+    first = values[times_s < times_s[0] + DAY_SECONDS]
+    unit = float(np.median(np.abs(first))) or 1.0
+    found: Floats = np.log2(1 + np.maximum(values, 0.0) / unit * 2**LOG_MIDDLE)
+    return found
+
+
+def largest_z(score: Floats, times_s: Floats) -> Floats:
+    """The largest score of both directions over all windows, float64[n]; 0 while nothing is known."""
+    sums = _prefix(score)
+    hour = (times_s // HOUR_SECONDS).astype(np.int64)
+    z = np.zeros(len(score))
+    for first, end, past in _learned(score, hour):
+        for at in range(first, end):
+            rows = np.flatnonzero(hour == at)
+            if len(rows):
+                z[rows] = _hour_z(sums, times_s, rows, past, at)
+    return z
+
+
+def _learned(score: Floats, hour: Ints) -> Iterator[tuple[int, int, UnitBaseline]]:
+    """Hours [first, end) with what was learned before them; the last whole hour is still being judged."""
+    panes = _hours(score, hour)
+    began, ends = int(hour[0]), int(hour[-1]) + 1
+    first = began + HOURS_MIN
+    while first < ends:
+        end = first + 1 if first - began < YOUNG_HOURS else first - first % REFRESH_HOURS + REFRESH_HOURS
+        start = max(first - HISTORY_HOURS - 1, began)
+        yield (
+            first,
+            min(end, ends),
+            learn_units(SIGNALS, panes[:, start - began : first - 1 - began], start % 24),
+        )
+        first = end
+
+
+def _hour_z(sums: Ints, times_s: Floats, rows: Ints, past: UnitBaseline, hour: int) -> Floats:
+    """The values of one hour, every window."""
+    found = [_window_z(sums, times_s, rows, past, hour, window) for window in WINDOWS_S]
+    best: Floats = np.max(found, axis=0)
+    return best
+
+
+def _window_z(sums: Ints, times_s: Floats, rows: Ints, past: UnitBaseline, hour: int, window: int) -> Floats:
+    normal = usual(SIGNALS, past, hour % 24, window, HOURS_MIN)
+    z = np.zeros((2, len(rows)))
+    begins = np.searchsorted(times_s, times_s[rows] - window, side="right")
+    earlier = np.searchsorted(times_s, times_s[rows] - window - BEFORE_HOURS * HOUR_SECONDS, side="right")
+    for place, row in enumerate(rows.tolist()):
+        now = sums[:, row + 1] - sums[:, begins[place]]
+        calls = (begins[place] - earlier[place]) / BEFORE_HOURS if window < LONG_SECONDS else np.inf
+        units = score_units(now, normal, np.full(2, calls), window)
+        z[units.unit, place] = plain_z(units.columns[RESIDUAL, 0], units.columns[SPREAD, 0])
+    return z.max(axis=0)
+
+
+def bars(z: Floats, times_s: Floats) -> Floats:
+    """What each score has to beat: Z_MIN, or RECORD_FACTOR times the record of the days before; as `decide` keeps records."""
+    day = (times_s // DAY_SECONDS).astype(np.int64)
+    records, found = Records(1), np.empty(len(z))
+    records.meet(np.ones(1, np.int64))
+    for today in np.unique(day).tolist():
+        rows = day == today
+        records.move(today)
+        found[rows] = max(Z_MIN, RECORD_FACTOR * float(records.bars()[0, 0]))
+        records.saw(slice(0, 1), np.array([[z[rows].max()]]))
+        if (z[rows] > found[rows]).any():
+            records.fires(0, np.zeros(1, np.int64))
+    return found
+
+
+def raised(score: Floats, times_s: Floats) -> Floats:
+    """Scores that would raise an alert anew: an alert stands for QUIET_S, and only a larger score opens another."""
+    begins = np.searchsorted(times_s, times_s - QUIET_S)
+    before = np.array([score[a:i].max(initial=0.0) for i, a in enumerate(begins.tolist())])
+    found: Floats = np.where(score > before, score, 0.0)
+    return found
+
+
+def _prefix(score: Floats) -> Ints:
+    """Cumulated measures of the two cells, int64[M, n + 1, 2]."""
+    n = len(score)
+    out = np.zeros((len(MEASURES), n + 1, 2), np.int64)
+    out[:, 1:] = _measures(score).cumsum(axis=1)
+    return out
+
+
+def _measures(score: Floats) -> Ints:
+    """One call each: int64[M, n, 2]."""
+    log = np.round(score * LOG_SCALE).astype(np.int64)
+    out = np.zeros((len(MEASURES), len(score), 2), np.int64)
+    out[INDEX["calls"]] = 1
+    out[INDEX["prompt_log"]] = np.stack([log, -log], axis=1)
+    out[INDEX["prompt_log_sq"]] = (log * log)[:, None]
+    return out
+
+
+def _hours(score: Floats, hour: Ints) -> Ints:
+    """Hour panes of the two cells, int64[M, h, 2]."""
+    out = np.zeros((len(MEASURES), int(hour[-1] - hour[0]) + 1, 2), np.int64)
+    np.add.at(out, (slice(None), hour - hour[0]), _measures(score))
+    return out
