@@ -44,9 +44,19 @@ def main() -> None:
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
-    for verb in VERBS:
+    app.callback()(_group)
+    for verb in _wanted(sys.argv[1:]):
         importlib.import_module(f"tokenfuse.cli.{verb}").register(app)
     app()
+
+
+def _group() -> None:
+    """Makes typer ask for the verb by name where only one is registered, too."""
+
+
+def _wanted(arguments: list[str]) -> tuple[str, ...]:
+    """The verb that is called, or all, for help and for what is wrong: a process loads only what it runs."""
+    return (arguments[0],) if arguments and arguments[0] in VERBS else VERBS
 
 
 if __name__ == "__main__":

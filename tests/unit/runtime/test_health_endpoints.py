@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import socket
 
 import aiohttp
 import pytest
 
+from tokenfuse.runtime import metrics  # noqa: F401 - what is counted is registered by its import
 from tokenfuse.runtime.health import PortError, Readiness, serve_health
 
 
@@ -24,6 +27,26 @@ async def test_ready_names_the_parts_that_are_not_and_live_does_not_depend_on_th
         readiness.set("agents", ready=True)
         assert await get(port, "readyz") == (200, "ok\n")
         assert "tokenfuse_dead_letters_total" in (await get(port, "metrics"))[1]
+
+
+async def test_what_is_not_asked_for_rightly_is_answered_in_words():
+    async with serve_health("127.0.0.1", 0, Readiness(())) as port, aiohttp.ClientSession() as session:
+        assert (await get(port, "metrics?name[]=x"))[0] == 200
+        assert (await get(port, "nothing"))[0] == 404
+        async with session.post(f"http://127.0.0.1:{port}/livez", data="x") as answer:
+            assert answer.status == 405
+        async with session.head(f"http://127.0.0.1:{port}/livez") as answer:
+            assert (answer.status, answer.headers["Content-Length"]) == (200, "3")
+
+
+async def test_noise_on_the_port_harms_nobody():
+    async with serve_health("127.0.0.1", 0, Readiness(())) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"x" * 100_000)
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+        writer.close()
+        assert (await get(port, "livez"))[0] == 200
 
 
 async def test_a_port_that_is_taken_is_named_with_the_setting():

@@ -8,6 +8,7 @@ import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import faust
 import pytest
 from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer.group_coordinator import GroupCoordinator
@@ -27,6 +28,7 @@ from tokenfuse.runtime.broker.quirks import KAFKA, TANSU
 from tokenfuse.runtime.settings import Settings
 from tokenfuse.runtime.statelog import faust_internals as internals
 from tokenfuse.runtime.statelog.app import build_app, input_topic
+from tokenfuse.runtime.statelog.no_http import NoHttpClient
 from tokenfuse.runtime.statelog.owner import StateLogSpec
 from tokenfuse.runtime.statelog.watchdog import Pulse
 
@@ -347,6 +349,36 @@ async def test_what_recovery_says_of_its_generation_is_there(make_app: Callable[
     assert internals.generation(app) == 4
     assert internals.assigned_partitions(app, "p.input") == set()
     assert internals.crash_reason(app) is None
+
+
+def test_our_way_to_register_the_agent_leaves_out_nothing_but_venusian() -> None:
+    """Else what App.agent does besides would be missing for ours."""
+    body = source(App.agent).partition("def _inner(")[2]
+    steps = [line.strip() for line in body.partition("            self.agents[")[2].splitlines()]
+
+    assert [step for step in steps if step and not step.startswith("#")] == [
+        "agent.name] = agent", "self.topics.beacon.add(agent)", "venusian.attach(agent, category=SCAN_AGENT)",
+        "return agent", "return _inner",
+    ]  # fmt: skip
+
+
+async def test_tables_start_as_in_faust_but_for_its_sleep(make_app: Callable[..., Any]) -> None:
+    steps = [line.strip() for line in source(TableManager.on_start).splitlines()]
+
+    assert steps[2:] == [
+        "await self.sleep(1.0)", "if not self.should_stop:", "await self._update_channels()",
+        "await self.recovery.start()",
+    ]  # fmt: skip
+    assert isinstance(make_app().tables, internals.PromptTableManager)
+
+
+async def test_faust_has_no_use_for_an_http_client(make_app: Callable[..., Any]) -> None:
+    """It is an annotation, a setting, and a property that nothing here reads."""
+    app = make_app()
+
+    assert app.conf.HttpClient is NoHttpClient
+    assert source(faust.types.web).count("ClientSession") == 1
+    assert app._http_client is None
 
 
 async def test_the_agent_takes_bytes_and_one_event_at_a_time(make_app: Callable[..., Any]) -> None:

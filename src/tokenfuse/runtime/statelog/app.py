@@ -52,6 +52,7 @@ def app_options(settings: Settings, spec: StateLogSpec, traits: BrokerTraits) ->
         "stream_wait_empty": False,
         # Blocks are up to 8 MB: the default of 4,096 would be memory without a bound.
         "stream_buffer_maxsize": 64,
+        "TableManager": faust_internals.PromptTableManager,
         # A restarted agent would keep the cores and lose its place in the stream.
         "agent_supervisor": mode.CrashingSupervisor,
         # It would bind 0.0.0.0:6066 without a password and serve what the table holds.

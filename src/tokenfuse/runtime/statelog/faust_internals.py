@@ -8,9 +8,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-import faust
-from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Producer, Transport
-from faust.types import TP
+from tokenfuse.runtime.statelog.no_http import NoHttpClient, no_http
+
+with no_http():
+    import faust
+    from faust.tables import TableManager
+    from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Producer, Transport
+    from faust.types import TP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
@@ -162,6 +166,15 @@ class ExactTransport(Transport):  # type: ignore[misc] # Faust is untyped
         self.membership_lost = membership_lost
 
 
+class PromptTableManager(TableManager):  # type: ignore[misc] # Faust is untyped
+    """Starts at once. Faust's own sleeps a second first, for tables that register late: ours is there before the app starts."""
+
+    async def on_start(self) -> None:
+        """As tables/manager.py `on_start`, without its sleep."""
+        await self._update_channels()
+        await self.recovery.start()
+
+
 def stop_flow(app: Any) -> None:
     """First thing in `on_recover`: nothing may reach the agent's queue until it is over.
 
@@ -275,8 +288,21 @@ async def crashed(app: Any) -> None:
 
 
 def agent(app: Any, topic: Any, name: str, process: Callable[[Any], Any]) -> None:
-    """Register the one agent. Concurrency 1: more would apply the messages of a partition side by side."""
-    app.agent(topic, name=name, concurrency=1)(process)
+    """Register the one agent. Concurrency 1: more would apply the messages of a partition side by side.
+
+    As app/base.py `agent`, but for its note to venusian, which finds agents for an autodiscovery that is off here: it looks
+    up the file of every module that is loaded, a tenth of a second.
+    """
+    made = app.conf.Agent(
+        process,
+        name=name,
+        app=app,
+        channel=topic,
+        concurrency=1,
+        on_error=app._on_agent_error,  # noqa: SLF001
+    )
+    app.agents[made.name] = made
+    app.topics.beacon.add(made)
 
 
 def checkpoint_table(app: Any, topic: str, partitions: int, on_recover: Callable[[], Any]) -> Any:
@@ -309,4 +335,4 @@ def checkpoint_table(app: Any, topic: str, partitions: int, on_recover: Callable
 
 def new_app(group: str, **options: Any) -> Any:
     """A Faust app that nobody else's worker, signals or logging touch."""
-    return faust.App(group, autodiscover=False, **options)
+    return faust.App(group, autodiscover=False, HttpClient=NoHttpClient, **options)
