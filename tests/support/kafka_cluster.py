@@ -180,7 +180,8 @@ class KafkaCluster:
 
     def _format(self) -> None:
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        arguments = ["format", "-t", cluster_id, "-c", str(self._properties)]
+        # One word: every 64th id begins with a hyphen, and would be taken for an option.
+        arguments = ["format", f"--cluster-id={cluster_id}", "-c", str(self._properties)]
         command = self._java(main="kafka.tools.StorageTool", arguments=arguments)
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_READY_SECONDS)
         if done.returncode:

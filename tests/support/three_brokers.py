@@ -107,7 +107,9 @@ class ThreeBrokers:
             data=home / "data",
         )
         properties.write_text(text)
-        command = self._java("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties))
+        command = self._java(
+            "kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}", "-c", str(properties)
+        )
         subprocess.run(command, capture_output=True, check=True, timeout=READY_SECONDS)
 
     def _java(self, *arguments: str) -> list[str]:
