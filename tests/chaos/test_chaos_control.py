@@ -22,12 +22,13 @@ KILLS_BEHIND_THE_COMMIT = [
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize(
-    ("broken", "faults"), [("dedup", []), ("ack-before-changelog", KILLS_BEHIND_THE_COMMIT)]
+    ("broken", "minutes", "faults"),
+    [("dedup", 0.15, []), ("ack-before-changelog", 0.3, KILLS_BEHIND_THE_COMMIT)],
 )
 def test_a_broken_build_has_wrong_scopes(
-    kafka_installed: None, tmp_path: Path, broken: str, faults: list[Fault]
+    kafka_installed: None, tmp_path: Path, broken: str, minutes: float, faults: list[Fault]
 ) -> None:
-    options = Options(seed=5, minutes=0.3, faults=faults, broken=broken, settled_seconds=20, again=False)
+    options = Options(seed=5, minutes=minutes, faults=faults, broken=broken, settled_seconds=20, again=False)
 
     result = asyncio.run(Run(options, tmp_path / "run").run())
 

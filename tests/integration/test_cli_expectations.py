@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.support.installation import Installation
 from tests.support.processes import wait_until
+from tests.support.topic_reader import read_topic
 
+from tokenfuse.contracts.alert import decode_alert
 from tokenfuse.contracts.clock import to_rfc3339
+from tokenfuse.contracts.topics import ALERTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,15 +62,21 @@ class Day(Installation):
         return next((a for a in alerts if a["rule"] == rule and a["scope"] == {"tenant": tenant}), None)
 
     def until(self, rule: str, tenant: str, state: str) -> dict[str, Any]:
-        """Wait until an alert is in a state."""
-        wait_until(
-            lambda: (self.alert(rule, tenant) or {}).get("state") == state,
-            f"{rule} of {tenant} is {state}",
-            60,
-        )
+        """Wait until an alert is in a state, by its topic: a command for each look is a second of computing. As the command shows it."""
+        wait_until(lambda: self._state(rule, tenant) == state, f"{rule} of {tenant} is {state}", 60)
         found = self.alert(rule, tenant)
         assert found is not None
+        assert found["state"] == state
         return found
+
+    def _state(self, rule: str, tenant: str) -> str | None:
+        topic = self.environment["TOKENFUSE_TOPIC_PREFIX"] + ALERTS
+        found = asyncio.run(read_topic(self.environment["TOKENFUSE_BOOTSTRAP_SERVERS"], topic))
+        values = [record.value for records in found.values() for record in records if record.value]
+        alerts = [decode_alert(value) for value in values]
+        return next(
+            (a.state for a in reversed(alerts) if (a.rule, a.scope) == (rule, {"tenant": tenant})), None
+        )
 
 
 def past(tenant: str, now: float) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.support.installation import ROLES, Installation
-from tests.support.processes import wait_until
+from tests.support.processes import pause_seconds, wait_until
 from tests.support.topic_reader import Totals, read_rollups, records_in, totals
 
 from tokenfuse.contracts.topics import EVENTS as EVENTS_TOPIC, ROLLUPS
@@ -102,9 +102,11 @@ def settled(installation: Installation, truth: Totals) -> dict[bytes, dict[str, 
     topic = installation.environment["TOKENFUSE_TOPIC_PREFIX"] + ROLLUPS
     deadline = time.monotonic() + SETTLED_SECONDS
     while True:
+        began = time.monotonic()
         rollups = asyncio.run(read_rollups(servers, topic))
         if totals(rollups, "total") == truth or time.monotonic() > deadline:
             return rollups
+        time.sleep(pause_seconds(time.monotonic() - began))
 
 
 def check_totals(installation: Installation, truth: Totals) -> None:

@@ -11,12 +11,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+POLL_SECONDS = 0.02
+PAUSE_SECONDS_MAX = 1.0
+
+
 def wait_until(condition: Callable[[], bool], what: str, timeout_seconds: float = 20.0) -> None:
     """Poll `condition`; AssertionError with `what` when it stays false."""
     deadline = time.monotonic() + timeout_seconds
-    while not condition():
+    while True:
+        began = time.monotonic()
+        if condition():
+            return
         assert time.monotonic() < deadline, f"not within {timeout_seconds:g} s: {what}"
-        time.sleep(0.02)
+        time.sleep(pause_seconds(time.monotonic() - began))
+
+
+def pause_seconds(look_seconds: float) -> float:
+    """Between looks that took so long: a command or a whole topic at a time would take the processor from what is waited for."""
+    return min(PAUSE_SECONDS_MAX, max(POLL_SECONDS, 2 * look_seconds))
 
 
 def alive(pid: int) -> bool:
