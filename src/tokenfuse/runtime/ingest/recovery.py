@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -25,7 +26,7 @@ from tokenfuse.runtime.ingest.holding import Holding
 from tokenfuse.runtime.ingest.outbox import ENDS_PARTITION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from tokenfuse.ingest.slices import SliceCutter
     from tokenfuse.runtime.ingest.reader import LogReader
@@ -36,6 +37,9 @@ log = structlog.get_logger(__name__)
 
 DELTAS_LOOKED_BACK: Final = (100, 1_000, 10_000, 100_000)
 """Records of the deltas topic in which the end of a source is looked for; every source that is held ticks in it."""
+
+IN_HAND_MAX: Final = 2
+"""Partitions at a time: one is read, one is built. Each takes its ids twice meanwhile, as messages and as index."""
 
 CLOCK_SKEW_MS: Final = 5 * 60_000
 """How far the clocks of brokers and workers may differ when ids are looked for by the time they were written."""
@@ -52,6 +56,24 @@ class Recovery:
         self._reader, self._recipe, self._settings = reader, recipe, settings
         self._events, self._ids = settings.topic(topics.EVENTS), settings.topic(topics.IDS)
         self._deltas = settings.topic(topics.DELTAS)
+        self._in_hand, self._reading = asyncio.Semaphore(IN_HAND_MAX), asyncio.Lock()
+
+    async def holdings(self, claims: Mapping[int, Fence | None]) -> dict[int, Holding]:
+        """Several partitions; while the index of one is built, the ids of the next are read.
+
+        Args:
+            claims: the last fence of each, as for `holding`.
+
+        Raises:
+            IngestError: see `errors`.
+        """
+        tasks = {source: asyncio.create_task(self.holding(source, fence)) for source, fence in claims.items()}
+        try:
+            return {source: await task for source, task in tasks.items()}
+        finally:
+            for task in tasks.values():
+                task.cancel()
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
 
     async def holding(self, source: int, fence: Fence | None) -> Holding:
         """The partition as it stood at the fence.
@@ -63,7 +85,20 @@ class Recovery:
         Raises:
             IngestError: see `errors`.
         """
-        beginning = await self._reader.beginning(self._tp(source))
+        async with self._in_hand:
+            async with self._reading:
+                beginning = await self._reader.beginning(self._tp(source))
+                fence = await self._checked(source, fence, beginning)
+                cutter, chain = await self._remembered(source, fence, beginning)
+            # In a thread: numpy sorts without the interpreter's lock, and heartbeats go on.
+            await asyncio.to_thread(cutter.restore, _let_go(chain))
+        cutter.index.forget(cutter.record_ms // GENERATION_MS)
+        log.info("partition taken", source=source, position=fence.a, again_to=fence.b, ids=len(cutter.index))
+        unfinished = fence if fence.b > fence.a else None
+        return Holding(cutter, unfinished, self._settings.slice_records_max, fence.first)
+
+    async def _checked(self, source: int, fence: Fence | None, beginning: int) -> Fence:
+        """Where to begin, if what follows is all there and can be cut as it was."""
         if fence is None or not fence.recipe:
             fence = await self._joined(source, fence, beginning)
         end = await self._reader.end(self._tp(source))
@@ -71,12 +106,9 @@ class Recovery:
             raise LostRecordsError(self._events, source, fence.a, beginning)
         if max(fence.a, fence.b) > end:
             raise SourceRecreatedError(self._events, source, max(fence.a, fence.b), end)
-        unfinished = fence if fence.b > fence.a else None
-        if unfinished and unfinished.recipe != str(self._recipe):
+        if fence.b > fence.a and fence.recipe != str(self._recipe):
             raise UnfinishedSliceError(source, fence.a, fence.b, fence.recipe, str(self._recipe))
-        cutter = await self._remember(source, fence, beginning)
-        log.info("partition taken", source=source, position=fence.a, again_to=fence.b, ids=len(cutter.index))
-        return Holding(cutter, unfinished, self._settings.slice_records_max, fence.first)
+        return fence
 
     async def _joined(self, source: int, fence: Fence | None, beginning: int) -> Fence:
         """Where to begin without a fence of ours: behind what the agents have of this source, who take no hole."""
@@ -109,8 +141,10 @@ class Recovery:
         log.warning("no newer block of this source was found", source=source, records=DELTAS_LOOKED_BACK[-1])
         return None
 
-    async def _remember(self, source: int, fence: Fence, beginning: int) -> SliceCutter:
-        """A cutter that knows the ids of the horizon before the fence."""
+    async def _remembered(
+        self, source: int, fence: Fence, beginning: int
+    ) -> tuple[SliceCutter, list[SliceIds]]:
+        """A cutter at the fence, and the ids of the horizon before it, which it is yet to restore."""
         chain = await self._chain(source, fence)
         record_ms, event_ms = fence.record_ms, fence.event_ms
         if (
@@ -123,10 +157,8 @@ class Recovery:
         if start < missing_to:
             log.warning("ids expired: decoding events again", source=source, start=start, end=missing_to)
             await self._reread(cutter, start, missing_to)
-        cutter.restore(_let_go(chain))
         cutter.position, cutter.record_ms, cutter.event_ms = fence.a, record_ms, event_ms
-        cutter.index.forget(record_ms // GENERATION_MS)
-        return cutter
+        return cutter, chain
 
     async def _chain(self, source: int, fence: Fence) -> list[SliceIds]:
         """The ids of the slices that end at the fence, without a gap, as far back as the horizon needs and they reach."""

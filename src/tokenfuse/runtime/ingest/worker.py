@@ -172,7 +172,7 @@ class Worker:
 
     async def _recover(self, claims: Mapping[int, Fence | None]) -> None:
         epoch = self._epoch
-        holdings = {source: await self._recovery.holding(source, fence) for source, fence in claims.items()}
+        holdings = await self._recovery.holdings(claims)
         async with self._lock:
             if epoch != self._epoch:
                 return
