@@ -50,6 +50,11 @@ class Lane:
         """Whether to stop reading for now."""
         return len(self.outbox) >= PENDING_MAX
 
+    @property
+    def is_calm(self) -> bool:
+        """Whether nothing is on its way, neither to the receiver nor to the group's offset."""
+        return not self._old and not len(self.outbox) and self.committable() is None
+
     def take(
         self, offset: int, key: bytes | None, value: bytes | None, timestamp_ms: int, now_seconds: float
     ) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tokenfuse.runtime.settings import Settings
 
 GROUP: Final = "tokenfuse.command-forwarder"
-POLL_MS: Final = 500
+POLL_MS: Final = 1000
 RETRY_SECONDS: Final = 2.0
 
 log = structlog.get_logger(__name__)

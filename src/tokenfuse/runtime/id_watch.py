@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from tokenfuse.runtime.settings import Settings
 
 POLL_MS: Final = 2000
-FETCH_WAIT_MS_MAX: Final = 1000
 RETRY_SECONDS: Final = 30.0
 SAY_SECONDS: Final = 60.0
 ADVICE: Final = (
@@ -70,9 +69,7 @@ class IdWatch:
 
     async def _run(self, stop: asyncio.Event) -> None:
         topic = self._settings.topic(IDS)
-        consumer = kafka.consumer(
-            self._settings, fetch_max_wait_ms=FETCH_WAIT_MS_MAX, auto_offset_reset="latest"
-        )
+        consumer = kafka.consumer(self._settings, fetch_max_wait_ms=POLL_MS, auto_offset_reset="latest")
         async with kafka.started(consumer):
             partitions = sorted(await consumer._client._wait_on_metadata(topic) or ())  # noqa: SLF001 - see roles
             tps = [TopicPartition(topic, number) for number in partitions]

@@ -47,6 +47,9 @@ if TYPE_CHECKING:
     from tokenfuse.runtime.settings import Settings
 
 POLL_MS: Final = 200
+CALM_POLL_MS: Final = 1000
+"""While nothing is on its way; a record ends the wait at once."""
+
 RECONNECT_SECONDS: Final = 2.0
 GOODBYE_SECONDS: Final = 10.0
 """A call that is under way at the stop may finish: else its message is looked up again at the next start."""
@@ -234,7 +237,9 @@ class Outlet(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
             await self._open(client)
         self._throttle(client)
         epoch = self._epoch
-        batches = await client.getmany(timeout_ms=POLL_MS, max_records=PENDING_MAX)
+        is_calm = bool(self._senders) and all(sender.lane.is_calm for sender in self._senders.values())
+        wait_ms = CALM_POLL_MS if is_calm else POLL_MS
+        batches = await client.getmany(timeout_ms=wait_ms, max_records=PENDING_MAX)
         if epoch != self._epoch:
             return  # a rebalance in between: the lanes are opened afresh, and read from the beginning
         for partition, sender in self._senders.items():

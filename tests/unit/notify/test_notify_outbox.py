@@ -214,6 +214,23 @@ class TestLane:
     def take(lane: Lane, offset: int, value: bytes | None, timestamp_ms: int = 10 * OLD_MS) -> None:
         lane.take(offset, b"5f0c2d9a1b3e4f67", value, timestamp_ms, 0.0)
 
+    def test_it_is_calm_only_when_everything_is_told_and_committed(self):
+        lane = self.lane(committed=0)
+        assert lane.is_calm
+        self.take(lane, 0, encode_alert(alert(1)))
+        assert not lane.is_calm
+        pending = lane.outbox.due(100.0)
+        lane.outbox.delivered(pending, "reference", 100.0)
+        assert (lane.is_calm, lane.committable()) == (False, 1)
+        lane.commit(1)
+        assert lane.is_calm
+
+    def test_it_is_not_calm_before_it_knows_which_old_alerts_still_fire(self):
+        lane = self.lane(committed=None)
+        self.take(lane, 0, encode_alert(alert(1)), timestamp_ms=1)
+
+        assert not lane.is_calm
+
     def test_what_an_earlier_life_told_is_remembered_and_not_told_again(self):
         lane = self.lane(committed=2)
         self.take(lane, 0, encode_alert(alert(1)))

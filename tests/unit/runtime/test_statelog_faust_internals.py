@@ -372,6 +372,15 @@ async def test_tables_start_as_in_faust_but_for_its_sleep(make_app: Callable[...
     assert isinstance(make_app().tables, internals.PromptTableManager)
 
 
+def test_what_faust_finds_of_standing_partitions_is_only_logged() -> None:
+    """Else leaving it out would leave out more than lines that our watchdog is the louder for."""
+    found = source(AIOKafkaConsumerThread.verify_event_path)
+
+    assert "raise" not in found
+    assert "crash" not in found
+    assert source(BaseConsumer).count("self.verify_all_partitions_active()") == 1
+
+
 async def test_faust_has_no_use_for_an_http_client(make_app: Callable[..., Any]) -> None:
     """It is an annotation, a setting, and a property that nothing here reads."""
     app = make_app()

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS: Final = 0.25
+CALM_POLL_SECONDS: Final = 1.0
+"""While nothing is unsettled: what comes then is settled so much later at most."""
+
 TIMEOUT_SECONDS: Final = 60.0
 """A broker may stall this long; after that a restart is the better bet."""
 
@@ -50,7 +53,8 @@ class Checkpointer:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            await asyncio.sleep(POLL_SECONDS)
+            unsettled = any(partition.unsettled for partition in self._owner.partitions.values())
+            await asyncio.sleep(POLL_SECONDS if unsettled else CALM_POLL_SECONDS)
             due = time.monotonic() - self._interval_seconds
             await self.write(
                 [p for p in self._owner.partitions.values() if p.unsettled and p.settled_at <= due]
