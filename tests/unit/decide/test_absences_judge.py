@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from typing import Any
 
 import pytest
@@ -26,7 +28,12 @@ def silence(**changes: Any) -> AbsenceRule:
 def lived(
     *rules: AbsenceRule, days: int = 8, tenants: tuple[str, ...] = ("acme",), at_once: int = 12
 ) -> Bench:
-    """Twelve calls an hour of each tenant, an hour in a block; `at_once` of them at the same time."""
+    """Twelve calls an hour of each tenant, an hour in a block; `at_once` of them at the same time. Lived once, then copied."""
+    return copy.deepcopy(_lived(rules, days, tenants, at_once))
+
+
+@functools.cache
+def _lived(rules: tuple[AbsenceRule, ...], days: int, tenants: tuple[str, ...], at_once: int) -> Bench:
     bench = Bench(*rules)
     for hour in range(days * 24):
         calls = [
