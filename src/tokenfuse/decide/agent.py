@@ -110,7 +110,8 @@ class AgentCore:
         """Add a slice pane by pane, and judge in between: a backlog's slices are long, its verdicts no others for it."""
         batch = self.state.batch(block.rows, history=block.history)
         panes_s = self._panes(block, batch)
-        steps_s = set(self.panel.steps_of(panes_s, batch))
+        history = self.clocks.learning_with(block)
+        steps_s = set(self.panel.steps_of(panes_s, batch, history=history))
         for pane_s in panes_s[:-1]:
             self.clocks.slice_reached(block, (pane_s + PANE_SECONDS) * 1000 - 1)
             if pane_s in steps_s:

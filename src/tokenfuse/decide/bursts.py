@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from tokenfuse.contracts.block import PANE_SECONDS
 from tokenfuse.contracts.measures import INDEX
 from tokenfuse.contracts.ruleset import BurstRule
 from tokenfuse.decide.evidence import COST
@@ -15,7 +16,7 @@ from tokenfuse.decide.judge import Court
 from tokenfuse.decide.standings import Finding
 from tokenfuse.detect.arrays import FloatArray, IntArray
 from tokenfuse.detect.burst import RECORD_PRIOR, BurstScore, burst, dispersion
-from tokenfuse.windows.ahead import Ahead
+from tokenfuse.windows.ahead import Ahead, Moments
 from tokenfuse.windows.granularity import PANE_SECONDS_OF, finest_for
 from tokenfuse.windows.pane import Ids
 from tokenfuse.windows.rolling import RollingSum
@@ -74,30 +75,60 @@ class BurstJudge:
         self._learn(np.setdiff1d(ids, fired) if len(fired) else ids, latest_s)
 
     def suspects(self, ahead: Ahead, latest_s: int, until_s: int) -> Ids:
-        """Scopes that reach `calls_min` and, in some window, more calls than today's record or than a burst needs.
+        """Scopes that reach `calls_min` and, in some window, more calls than a burst needs.
 
-        Of all others nothing is learned that is not known, and none fires. A day's first block is judged step by step.
+        A day's first block is judged step by step.
         """
         day, ids = latest_s // DAY_S, ahead.ids
         if until_s // DAY_S > day or not self._records.knows(day):
             return ids
+        busy, peaks = self._busy(ahead, latest_s)
+        busy = busy[until_s - self._table.scopes.first_s[ids[busy]] >= DAY_S]
+        if not len(busy) or not self._records.knows_before(day):
+            return ids[:0]
+        places, fires = self._known_places(ids[busy]), np.zeros(len(busy), np.bool_)
+        for number, peak in enumerate(peaks):
+            fires |= peak[busy] > self._least(self._record(places, latest_s, number))
+        suspects: Ids = ids[busy[fires]]
+        return suspects
+
+    def learn_ahead(self, ahead: Ahead, latest_s: int, until_s: int) -> None:
+        """Learn what every moment of a block would teach of which none is a burst."""
+        busy, peaks = self._busy(ahead, latest_s)
+        if len(busy):
+            known = self._records.of_day(self._known_places(ahead.ids[busy]), latest_s // DAY_S)
+            busy = busy[(np.stack([peak[busy] for peak in peaks], axis=1) > known).any(axis=1)]
+        if not len(busy):
+            return
+        moments, seen = self._levels(ahead, busy, latest_s, until_s)
+        enough = np.flatnonzero(seen[:, -1] >= self.rule.calls_min)
+        # The order in which they would be met: it is that of the records.
+        enough = enough[np.lexsort((moments.scope[enough], moments.times_s[enough]))]
+        ids = ahead.ids[moments.scope[enough]]
+        self._records.learn(self._places(ids), seen[enough], latest_s // DAY_S)
+
+    def _busy(self, ahead: Ahead, latest_s: int) -> tuple[IntArray, list[IntArray]]:
+        """Which scopes of a block may reach `calls_min`, and the most calls of all in each window."""
         peaks = [
-            ahead.peaks(CALLS, size, seconds, calls.of(ids), latest_s)
+            ahead.peaks(CALLS, size, seconds, calls.of(ahead.ids), latest_s)
             for seconds, (size, calls, _) in zip(self.rule.windows_seconds, self._windows, strict=True)
         ]
-        busy = np.flatnonzero(peaks[-1] >= self.rule.calls_min)
-        if not len(busy):
-            return ids[:0]
-        values, ids = self._table.scopes.values, ids[busy]
-        places = self._records.known_places([values[i] or "" for i in ids.tolist()])
-        known = self._records.of_day(places, day)
-        old = (until_s - self._table.scopes.first_s[ids] >= DAY_S) & self._records.knows_before(day)
-        news = np.zeros(len(ids), np.bool_)
-        for number, peak in enumerate(peaks):
-            least = self._least(self._record(places, latest_s, number))
-            news |= peak[busy] > np.where(old, np.minimum(known[:, number], least), known[:, number])
-        suspects: Ids = ids[news]
-        return suspects
+        return np.flatnonzero(peaks[-1] >= self.rule.calls_min), peaks
+
+    def _levels(self, ahead: Ahead, busy: IntArray, latest_s: int, until_s: int) -> tuple[Moments, IntArray]:
+        """Calls in each window at every moment of some scopes, int64[n, windows]."""
+        span_s, seen = (latest_s - latest_s % PANE_SECONDS, until_s - until_s % PANE_SECONDS), []
+        for seconds, (size, *_) in zip(self.rule.windows_seconds, self._windows, strict=True):
+            end_s = latest_s - latest_s % size
+            starts = list(range(end_s - seconds + size, end_s + 1, size))
+            past = self._table.history(self._granularity(seconds), starts, ahead.ids, CALLS)
+            moments, levels = ahead.levels((CALLS, size, seconds), (np.array(starts), past), busy, span_s)
+            seen.append(levels)
+        return moments, np.stack(seen, axis=1)
+
+    def _known_places(self, ids: Ids) -> IntArray:
+        values = self._table.scopes.values
+        return self._records.known_places([values[i] or "" for i in ids.tolist()])
 
     def _least(self, record: IntArray) -> FloatArray:
         """So many calls or fewer are no burst, whatever the last hour says."""

@@ -56,11 +56,20 @@ class Foreseeing(Protocol):
     def suspects(self, ahead: Ahead, latest_s: int, until_s: int) -> Ids:
         """Which scopes may be over the threshold at some moment while calls are added: too many rather than too few.
 
-        A judge that learns suspects those, too, of which it would learn more than from the last moment alone.
-
         Args:
             ahead: the calls.
             latest_s, until_s: newest event time before the calls and after them.
+        """
+
+
+@runtime_checkable
+class Learning(Protocol):
+    """A foreseeing judge that learns from every moment, also of a block that concerns it little."""
+
+    def learn_ahead(self, ahead: Ahead, latest_s: int, until_s: int) -> None:
+        """Learn what judging pane by pane would teach, before the calls are added and where no scope is a suspect.
+
+        Args: as of `Foreseeing.suspects`.
         """
 
 

@@ -34,7 +34,7 @@ from tokenfuse.decide.caps import CapJudge
 from tokenfuse.decide.cells import CellIndex
 from tokenfuse.decide.drift_panel import DriftPanel
 from tokenfuse.decide.evidence import Witness
-from tokenfuse.decide.judge import ClosedJudge, Court, Foreseeing, MakeClosed, MakeOpen, OpenJudge
+from tokenfuse.decide.judge import ClosedJudge, Court, Foreseeing, Learning, MakeClosed, MakeOpen, OpenJudge
 from tokenfuse.decide.members import has_axis
 from tokenfuse.decide.novelties import NoveltyJudge
 from tokenfuse.decide.prices import PriceJudge
@@ -177,15 +177,16 @@ class Panel:
         odd = {scopes.id_of(value) for rule in self._agents for value in self.standings.of(rule)}
         self._runs.learn(touched[RUN], odd, self._latest_s)
 
-    def steps_of(self, panes_s: list[int], batch: Batch) -> list[int]:
+    def steps_of(self, panes_s: list[int], batch: Batch, *, history: bool) -> list[int]:
         """At which panes of a block, ascending, verdicts may change; its last pane always is one.
 
-        Where nothing can breach and nothing stands, only those at which closed panes are judged.
+        Where nothing can breach and nothing stands, only those at which closed panes are judged. `history` says that
+        the block comes while history is read.
         """
         self._awake = self._open
         if len(panes_s) <= FEW_PANES:
             return panes_s
-        concerned = self._concerned(batch, panes_s[-1] + STEP_S - 1)
+        concerned = self._concerned(batch, panes_s[-1] + STEP_S - 1, history=history)
         axes = {judge.rule.axis for judge in concerned}
         batch.step({*axes, CELL} if axes else set())
         # All rows of the other axes come with the first step, which is when their judges see them.
@@ -199,10 +200,14 @@ class Panel:
         due[-1] = True
         return [int(pane) for pane in panes[due]]
 
-    def _concerned(self, batch: Batch, until_s: int) -> list[OpenJudge]:
+    def _concerned(self, batch: Batch, until_s: int, *, history: bool) -> list[OpenJudge]:
         """Judges of whom a verdict stands or may come while the block is added."""
         ahead = batch.ahead()
-        return [judge for judge in self._open if self._concerns(judge, ahead, until_s)]
+        concerned = [judge for judge in self._open if self._concerns(judge, ahead, until_s)]
+        for judge in () if history else self._open:
+            if judge.rule.axis in ahead and isinstance(judge, Learning) and judge not in concerned:
+                judge.learn_ahead(ahead[judge.rule.axis], self._latest_s, until_s)
+        return concerned
 
     def _concerns(self, judge: OpenJudge, ahead: dict[str, Ahead], until_s: int) -> bool:
         if self.fresh or self.standings.of(judge.rule):

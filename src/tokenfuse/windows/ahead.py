@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from tokenfuse.windows.narrow import Sums
 from tokenfuse.windows.pane import Ids
@@ -13,6 +14,16 @@ from tokenfuse.windows.rows import Rows, Times
 
 TIME_BITS: Final = 36
 """Seconds since the epoch below 2**36, so that scope and time sort as one number."""
+
+
+Places = npt.NDArray[np.int64]
+
+
+class Moments(NamedTuple):
+    """One for each row of a block: a scope, as its place in `Ahead.ids`, and the pane in which it is added. Shapes: [n]."""
+
+    scope: Places
+    times_s: Times
 
 
 class Ahead:
@@ -59,8 +70,46 @@ class Ahead:
         np.maximum.at(peaks, scope, sums)
         return peaks
 
+    def levels(
+        self,
+        measures: tuple[int, int, int],
+        past: tuple[Times, Sums],
+        chosen: Places,
+        span_s: tuple[int, int],
+    ) -> tuple[Moments, Sums]:
+        """Exact sums of some scopes over a rolling window, at the moment of each of their rows.
+
+        Args:
+            measures: what is summed, size of the window's panes and its length, seconds.
+            past: int64[h] and int64[h, n], panes before the block and their sums by scope of `ids`: all inside the window.
+            chosen: places in `ids`, ascending.
+            span_s: panes in which the block's first and last moment are; earlier rows come with the first, later
+                ones with the last.
+        """
+        measure, size_s, window_s = measures
+        scope, times, sums = self._rows_of(chosen, measure)
+        times = np.where(times - times % size_s <= span_s[1], np.minimum(times, span_s[1]), times)
+        moments = Moments(scope, np.clip(times, *span_s))
+        starts, before = past
+        old = np.repeat(chosen, len(starts)), np.tile(starts, len(chosen)), before[:, chosen].T.ravel()
+        keys = np.concatenate([_key(old[0], old[1]), _key(scope, times)])
+        order = np.argsort(keys, kind="stable")
+        keys, inside = keys[order], np.concatenate([[0], np.cumsum(np.concatenate([old[2], sums])[order])])
+        first_s = moments.times_s - moments.times_s % size_s - window_s + size_s
+        until = np.searchsorted(keys, _key(scope, moments.times_s), side="right")
+        return moments, inside[until] - inside[np.searchsorted(keys, _key(scope, first_s))]
+
+    def _rows_of(self, chosen: Places, measure: int) -> tuple[Places, Times, Sums]:
+        rows = np.flatnonzero(np.isin(self._of_row, chosen))
+        return self._of_row[rows].astype(np.int64), self._rows.pane_s[rows], self._rows.sums[rows, measure]
+
     @cached_property
     def _order(self) -> tuple[np.ndarray[tuple[int], np.dtype[np.intp]], Times]:
         """Rows by scope, then pane; and their panes."""
         order = np.lexsort((self._rows.pane_s, self._of_row))
         return order, self._rows.pane_s[order]
+
+
+def _key(scope: Places, times_s: Times) -> Times:
+    keys: Times = (scope << TIME_BITS) + times_s
+    return keys

@@ -129,7 +129,15 @@ class Clocks:
     @property
     def learning(self) -> bool:
         """Whether an active source partition is reading history."""
-        return any(s.history and self.passed_ms - s.active_ms < IDLE_MS for s in self.sources.values())
+        return any(map(self._reads_history, self.sources.values()))
+
+    def learning_with(self, block: DeltaBlock) -> bool:
+        """The same as it will be once a slice is applied."""
+        others = (s for source, s in self.sources.items() if source != block.source)
+        return block.history or any(map(self._reads_history, others))
+
+    def _reads_history(self, source: SourceClock) -> bool:
+        return source.history and self.passed_ms - source.active_ms < IDLE_MS
 
     def _move(self) -> None:
         known = [s for s in self.sources.values() if s.event_ms >= 0]

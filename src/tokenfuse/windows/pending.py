@@ -1,4 +1,4 @@
-"""Rows that were applied and not yet added to panes and running sums: many blocks are added up first, then stored once."""
+"""Rows that were applied and not yet added to running sums: many blocks are added up first, then stored once."""
 
 from __future__ import annotations
 
@@ -44,20 +44,11 @@ class Pending:
         """Start empty."""
         self.count = 0
         self._batches: list[tuple[Ids, Rows]] = []
-        self._first_s = 0
-        self._end_s = 0
 
-    def append(self, ids: Ids, rows: Rows, span_s: tuple[int, int]) -> None:
-        """Add a batch; span_s are its first and last pane."""
-        first, last = span_s
-        self._first_s = min(self._first_s, first) if self.count else first
-        self._end_s = max(self._end_s, last + 1) if self.count else last + 1
+    def append(self, ids: Ids, rows: Rows) -> None:
+        """Add a batch."""
         self._batches.append((ids, rows))
         self.count += len(ids)
-
-    def touches(self, first_s: int, end_s: int) -> bool:
-        """Whether a row may be of a pane that begins within [first_s, end_s)."""
-        return bool(self.count) and self._first_s < end_s and first_s < self._end_s
 
     def take(self) -> Merged:
         """All rows; none is left."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -12,6 +13,7 @@ from tokenfuse.contracts.block import PANE_SECONDS
 from tokenfuse.contracts.measures import INDEX
 from tokenfuse.contracts.rollup import Granularity, Rollup
 from tokenfuse.windows.calendar import KEPT_SECONDS, PERIODS, QUARTER_S, Zones, period_start_s, period_starts
+from tokenfuse.windows.cascade import Cascade, Reduced
 from tokenfuse.windows.granularity import DAY, HOUR, MINUTE, PANE_SECONDS_OF, ROLLED_UP, kind_of
 from tokenfuse.windows.narrow import Sums
 from tokenfuse.windows.pane import WIDTH, Ids, Pane
@@ -50,27 +52,29 @@ class AxisTable:
         self.axis = axis
         self.kind = kind_of(axis)
         self.scopes = Scopes(other, scopes_max)
-        self.scopes.settle = self.settle
+        self.scopes.settle = self._settle_scopes
         self._panes: dict[str, dict[int, Pane]] = {g: {} for g in (*self.kind.panes, *PERIODS)}
         self._late: dict[str, Pane] = {g: Pane() for g in self.kind.panes if g in ROLLED_UP}
         self.zones = Zones()
         self.dropped: list[str] = []
         self._floors: dict[str, int] = dict.fromkeys((*self.kind.panes, *PERIODS), -(2**62))
         self._rolling: dict[tuple[str, int, int | None, int], RollingSum] = {}
-        self._pending = Pending()
+        self._pending = Pending()  # for running sums
+        self._cascade = Cascade(tuple(self.kind.panes))
+        self._coarsest = next(reversed(self.kind.panes))
         self._sealed_minute = -1
         self._watermark_s = 0
 
     @property
     def panes(self) -> dict[str, dict[int, Pane]]:
         """Granularity (or calendar period) to pane start to pane."""
-        self.settle()
+        self._settle_panes(self._coarsest)
         return self._panes
 
     @property
     def late(self) -> dict[str, Pane]:
         """Granularity to the sums that came after their pane could be revised."""
-        self.settle()
+        self._settle_panes(self._coarsest)
         return self._late
 
     @property
@@ -108,8 +112,9 @@ class AxisTable:
             self._add_each_now(rows.pane_s, ids, rows.sums)
         if MINUTE in self._late:
             self._begin_minutes(rows.pane_s, first_s, last_s, history=history)
-        self._pending.append(ids, rows, (first_s, last_s))
-        if self._pending.count > PENDING_MAX:
+        self._pending.append(ids, rows)
+        self._cascade.append(rows.pane_s, ids, rows.sums, (first_s, last_s))
+        if self._pending.count > PENDING_MAX or self._cascade.count > PENDING_MAX:
             self.settle()
         return touched
 
@@ -139,24 +144,27 @@ class AxisTable:
             if start not in minutes and start >= self._floors[MINUTE]:
                 minutes[start] = Pane(silent=history)
 
-    def settle(self, first_s: int = -(2**62), end_s: int = 2**62) -> None:
-        """Add what is pending to panes and running sums, if any of it may begin within [first_s, end_s)."""
-        if not self._pending.touches(first_s, end_s):
-            return
-        merged = self._pending.take()
-        self.scopes.add(merged)
-        reduced = merged.times_s, merged.ids, merged.sums
-        for granularity in self.kind.panes:
-            starts = reduced[0] - reduced[0] % PANE_SECONDS_OF[granularity]
-            reduced = reduce_pairs(starts, *reduced[1:])
-            self._add(granularity, *self._wanted(granularity, reduced))
+    def settle(self) -> None:
+        """Add what is pending to all panes and running sums."""
+        self._settle_panes(self._coarsest)
+        self._settle_scopes()
 
-    def _wanted(self, granularity: str, reduced: tuple[Times, Ids, Sums]) -> tuple[Times, Ids, Sums]:
+    def _settle_scopes(self) -> None:
+        if self._pending.count:
+            self.scopes.add(self._pending.take())
+
+    def _settle_panes(self, granularity: str, first_s: int = -(2**62), end_s: int = 2**62) -> None:
+        """Make the panes of a granularity whole that begin within [first_s, end_s)."""
+        if self._cascade.touches(granularity, first_s, end_s):
+            for finer, reduced in self._cascade.take(granularity):
+                self._add(finer, *self._wanted(finer, reduced))
+
+    def _wanted(self, granularity: str, reduced: Reduced) -> Reduced:
         """Without panes of which nobody will hear: too old already, no rollup, and no rolling window that they leave."""
         if granularity in self._late or any(of == granularity for of, *_ in self._rolling):
             return reduced
-        start = int(np.searchsorted(reduced[0], self._floor(granularity, self._watermark_s)))
-        return tuple(column[start:] for column in reduced) if start else reduced  # type: ignore[return-value]
+        start = int(np.searchsorted(reduced.times_s, self._floor(granularity, self._watermark_s)))
+        return Reduced(reduced.times_s[start:], reduced.ids[start:], reduced.sums[start:])
 
     def rolling(
         self, granularity: str, window_seconds: int, measure: int | None, behind: int = 0
@@ -169,8 +177,9 @@ class AxisTable:
         key = (granularity, window_seconds, measure, behind)
         if key not in self._rolling:
             size = PANE_SECONDS_OF[granularity]
+            settle = partial(self._settle_panes, granularity)
             panes, count = self.panes[granularity], window_seconds // size
-            self._rolling[key] = RollingSum(panes, size, count, measure, self.settle)
+            self._rolling[key] = RollingSum(panes, size, count, measure, settle)
         return self._rolling[key]
 
     def forget_rollings(self) -> None:

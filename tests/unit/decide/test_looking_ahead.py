@@ -28,7 +28,7 @@ Patch = Callable[[pytest.MonkeyPatch], None]
 
 
 def every_pane(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Panel, "steps_of", lambda _self, panes_s, _batch: panes_s)
+    patch.setattr(Panel, "steps_of", lambda _self, panes_s, _batch, **_history: panes_s)
 
 
 def every_scope(patch: pytest.MonkeyPatch) -> None:
@@ -48,7 +48,7 @@ def every_window(patch: pytest.MonkeyPatch) -> None:
     def summed(judge: ClosedPanesJudge[Any], watermark_s: int) -> None:
         table, size = judge._table, judge._size
         count = judge.rule.window_seconds // size
-        judge._sums = RollingSum(table.panes[judge._granularity], size, count, None, table.settle)
+        judge._sums = RollingSum(table.panes[judge._granularity], size, count, None)
         judge._sums.advance(watermark_s - watermark_s % size - size)
 
     patch.setattr(Panel, "move", moved)

@@ -72,3 +72,36 @@ def add(panes: dict[int, Pane], window: RollingSum, size_s: int, scope: int, at_
     start_s = at_s - at_s % size_s
     panes.setdefault(start_s, Pane()).add(ids, sums)
     window.add(start_s, ids, sums)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 30), st.integers(0, 9))),
+    BLOCK,
+    st.sampled_from([10, 60]),
+)
+def test_levels_are_those_of_a_window_that_is_moved_pane_by_pane(
+    before: list[tuple[int, int, int]], block: list[tuple[int, int, int]], size_s: int
+) -> None:
+    """Late rows come with the first moment, and those beyond the last pane with the last."""
+    panes: dict[int, Pane] = {}
+    window, latest_s, last_s = RollingSum(panes, size_s, 5, CALLS), T0_S, T0_S + 250
+    window.advance(latest_s - latest_s % size_s)
+    for scope, age, calls in before:
+        add(panes, window, size_s, scope, latest_s - age * 10, calls)
+    rows, end_s = rows_of(block), latest_s - latest_s % size_s
+    ahead = Ahead(rows.scope, rows)
+    starts = np.arange(end_s - 4 * size_s, end_s + 1, size_s)
+    nothing = np.zeros(len(ahead.ids), np.int64)
+    past = np.array([panes[s].column(ahead.ids, CALLS) if s in panes else nothing for s in starts.tolist()])
+    chosen = np.arange(len(ahead.ids))[:2]
+    moments, levels = ahead.levels((CALLS, size_s, 5 * size_s), (starts, past), chosen, (latest_s, last_s))
+    found = dict(zip(zip(moments.scope.tolist(), moments.times_s.tolist(), strict=True), levels, strict=True))
+    for now_s in range(latest_s, last_s + 1, 10):
+        window.advance(now_s - now_s % size_s)
+        for scope, pane, calls in block:
+            pane_s = T0_S + pane * 10
+            if min(max(pane_s, latest_s), last_s) == now_s:
+                add(panes, window, size_s, scope, pane_s, calls)
+        for place in chosen.tolist():
+            if (place, now_s) in found:
+                assert found[place, now_s] == window.of(ahead.ids[[place]])[0]
