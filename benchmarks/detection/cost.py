@@ -125,14 +125,14 @@ class Bench:
     def learn(self, days: int, calls_per_hour: int) -> None:
         """History, an hour a slice; ten minutes of calls at noon of the last day, so that bursts know a day; an hour of calls."""
         end_s = MIDNIGHT_S - BEFORE_MINUTES * MINUTE_S
-        noon_s, dense_s = MIDNIGHT_S - 36 * HOUR_S, end_s - 31 * MINUTE_S
+        noon_s, dense_s = MIDNIGHT_S - 36 * HOUR_S, end_s - 21 * MINUTE_S
         weight = max(self._calls_per_minute * 60 // calls_per_hour, 1)
         for start_s in range(MIDNIGHT_S - days * DAY_S, dense_s, HOUR_S):
             # All calls are of one pane: what is normal is learned by hours, whichever pane has them.
             last_ms = start_s * 1000 + 9999
             block = self.crowd.slice(calls_per_hour, start_s * 1000, last_ms, history=True, weight=weight)
             self.pipeline.blocks([block])
-            if self.core.ruleset is None and start_s >= noon_s - DAY_S:
+            if self.core.ruleset is None and start_s >= noon_s:
                 self.pipeline.install(self._rules, start_s * 1000)
             if start_s == noon_s:
                 self._live(noon_s + 600, noon_s + 1200)

@@ -29,8 +29,8 @@ MODELS: Final = 8
 FRONTIER, MID = 2, 1
 ZIPF: Final = 0.9
 """Exponent of the shares of cells, users and runs."""
-NANOUSD_PER_INPUT: Final = 15
-NANOUSD_PER_OUTPUT: Final = 75
+NANOUSD_PER_INPUT: Final = 2
+NANOUSD_PER_OUTPUT: Final = 8
 """Small models: nobody is over the caps that `rules/` ship, which would be another load."""
 
 

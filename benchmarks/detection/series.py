@@ -28,6 +28,7 @@ from tokenfuse.detect.units import (
     LONG_SECONDS,
     RESIDUAL,
     SPREAD,
+    Usual,
     score_units,
     usual,
 )
@@ -46,6 +47,7 @@ RECORD_FACTOR: Final = 1.2
 QUIET_S: Final = 12 * 3600
 """`keep_firing_for` of the shipped rules: an alert that stands is not raised again."""
 BEFORE_HOURS: Final = 3
+USUAL_COLUMNS: Final = ("mean", "variance", "shift", "step", "tau2", "calls_per_hour", "known")
 LOG_MIDDLE: Final = 10.0
 """Where the median of the first day's values lies, as if it were a thousand tokens."""
 
@@ -66,14 +68,13 @@ def logs(values: Floats, times_s: Floats) -> Floats:
 
 def largest_z(score: Floats, times_s: Floats) -> Floats:
     """The largest score of both directions over all windows, float64[n]; 0 while nothing is known."""
-    sums = _prefix(score)
     hour = (times_s // HOUR_SECONDS).astype(np.int64)
+    pasts = [(at, past) for first, end, past in _learned(score, hour) for at in range(first, end)]
+    rows = np.flatnonzero(np.isin(hour, [at for at, _ in pasts]))
     z = np.zeros(len(score))
-    for first, end, past in _learned(score, hour):
-        for at in range(first, end):
-            rows = np.flatnonzero(hour == at)
-            if len(rows):
-                z[rows] = _hour_z(sums, times_s, rows, past, at)
+    for window in WINDOWS_S:
+        normal = _normal(pasts, hour[rows], window)
+        z[rows] = np.maximum(z[rows], _window_z(_prefix(score), times_s, rows, normal, window))
     return z
 
 
@@ -93,24 +94,32 @@ def _learned(score: Floats, hour: Ints) -> Iterator[tuple[int, int, UnitBaseline
         first = end
 
 
-def _hour_z(sums: Ints, times_s: Floats, rows: Ints, past: UnitBaseline, hour: int) -> Floats:
-    """The values of one hour, every window."""
-    found = [_window_z(sums, times_s, rows, past, hour, window) for window in WINDOWS_S]
-    best: Floats = np.max(found, axis=0)
-    return best
+def _normal(pasts: list[tuple[int, UnitBaseline]], hours: Ints, window: int) -> Usual:
+    """What is normal for each value in both directions: 2 n units, by direction and then by value."""
+    by_hour = [usual(SIGNALS, past, at % 24, window, HOURS_MIN) for at, past in pasts]
+    place = np.searchsorted([at for at, _ in pasts], hours)
+    columns = {
+        name: np.stack([getattr(each, name) for each in by_hour])[place] for name in USUAL_COLUMNS
+    }  # float64[n, ..., 2]
+    return Usual(
+        SIGNALS,
+        **{
+            name: np.concatenate(list(np.moveaxis(array, (-1, 0), (0, -1))), axis=-1)
+            for name, array in columns.items()
+        },
+    )
 
 
-def _window_z(sums: Ints, times_s: Floats, rows: Ints, past: UnitBaseline, hour: int, window: int) -> Floats:
-    normal = usual(SIGNALS, past, hour % 24, window, HOURS_MIN)
-    z = np.zeros((2, len(rows)))
+def _window_z(sums: Ints, times_s: Floats, rows: Ints, normal: Usual, window: int) -> Floats:
     begins = np.searchsorted(times_s, times_s[rows] - window, side="right")
     earlier = np.searchsorted(times_s, times_s[rows] - window - BEFORE_HOURS * HOUR_SECONDS, side="right")
-    for place, row in enumerate(rows.tolist()):
-        now = sums[:, row + 1] - sums[:, begins[place]]
-        calls = (begins[place] - earlier[place]) / BEFORE_HOURS if window < LONG_SECONDS else np.inf
-        units = score_units(now, normal, np.full(2, calls), window)
-        z[units.unit, place] = plain_z(units.columns[RESIDUAL, 0], units.columns[SPREAD, 0])
-    return z.max(axis=0)
+    now = sums[:, rows + 1] - sums[:, begins]
+    calls = (begins - earlier) / BEFORE_HOURS if window < LONG_SECONDS else np.full(len(rows), np.inf)
+    units = score_units(np.concatenate([now[..., 0], now[..., 1]], axis=1), normal, np.tile(calls, 2), window)
+    z = np.zeros(2 * len(rows))
+    z[units.unit] = plain_z(units.columns[RESIDUAL, 0], units.columns[SPREAD, 0])
+    best: Floats = z.reshape(2, -1).max(axis=0)
+    return best
 
 
 def bars(z: Floats, times_s: Floats) -> Floats:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tokenfuse.contracts.measures import INDEX
 from tokenfuse.contracts.ruleset import DriftSignal
 from tokenfuse.detect.arrays import FloatArray, IntArray
-from tokenfuse.detect.signals import CELL_SIGNALS, GROUP_SIGNALS, bounded_mean, moments, score_sums
+from tokenfuse.detect.signals import CELL_SIGNALS, GROUP_MEASURES, GROUP_SIGNALS, bounded_mean, moments, score_sums
 
 Floats = npt.NDArray[np.float32]
 HOURS: Final = 24
@@ -137,10 +137,11 @@ def usual_mean(
 
 
 def collapse(sums: IntArray, group_of_cell: IntArray, groups: int) -> IntArray:
-    """Cells summed into groups: int64[..., c] to int64[..., groups], exact."""
-    out = np.zeros((groups, *sums.shape[:-1]), dtype=np.int64)
-    np.add.at(out, group_of_cell, np.moveaxis(sums, -1, 0))
-    return np.ascontiguousarray(np.moveaxis(out, 0, -1))
+    """Cells summed into groups, only what GROUP_SIGNALS read: int64[M, ..., c] to int64[M, ..., groups], exact."""
+    out = np.zeros((*sums.shape[:-1], groups), np.int64)
+    for row in [INDEX[name] for name in GROUP_MEASURES]:
+        np.add.at(out[row], (..., group_of_cell), sums[row])
+    return out
 
 
 def learn_baseline(history: IntArray, group_of_cell: IntArray, first_hour: int = 0) -> DriftBaseline:
