@@ -1,10 +1,10 @@
 """The product's drift detector on one series: what scores NAB.
 
-Every value is one call of one cell, its logarithm the call's score, as if each call cost so much; `detect/` does the rest as
-the agents do: `learn_units` on the hours of the two weeks before (every hour in the first three days, then every six), the
-same hour of the day in `usual`, `score_units` in windows from five minutes to a day. Both directions are judged, since
-NAB's anomalies go either way: the second cell is the first one mirrored. The score is the largest of all windows, over
-what the agents hold against it: `z_min`, and `record_factor` times the largest score of the days before.
+Every value is one call of one cell whose score is the value, in units of the first day's spread, as if its length were that;
+`detect/` does the rest as the agents do: `learn_units` on the hours of the two weeks before (every hour in the first three
+days, then every six), the same hour of the day in `usual`, `score_units` in the shipped windows from five minutes to a day.
+Both directions are judged, since NAB's anomalies go either way: the second cell is the first one mirrored. The clip and the
+records of `decide` stay out: the clip is for scopes of several cells, and two weeks of records are all that NAB has.
 
 One setting for every series; nothing is known of its unit, its interval or its file.
 """
@@ -22,6 +22,7 @@ from tokenfuse.contracts.ruleset import DriftSignal
 from tokenfuse.detect.baseline import UnitBaseline, learn_units
 from tokenfuse.detect.drift import plain_z
 from tokenfuse.detect.records import Records
+from tokenfuse.detect.signals import SHIFT_LENGTH
 from tokenfuse.detect.units import (
     DAY_SECONDS,
     HOUR_SECONDS,
@@ -44,25 +45,31 @@ YOUNG_HOURS, REFRESH_HOURS = 72, 6
 HOURS_MIN: Final = 24
 Z_MIN: Final = 5.0
 RECORD_FACTOR: Final = 1.2
-QUIET_S: Final = 12 * 3600
-"""`keep_firing_for` of the shipped rules: an alert that stands is not raised again."""
+QUIET_S: Final = 48 * 3600
+"""An alert is raised again within two days only by a larger score: NAB counts every row, agents count incidents."""
 BEFORE_HOURS: Final = 3
 USUAL_COLUMNS: Final = ("mean", "variance", "shift", "step", "tau2", "calls_per_hour", "known")
-LOG_MIDDLE: Final = 10.0
-"""Where the median of the first day's values lies, as if it were a thousand tokens."""
+NORMAL_MAD: Final = 0.6745
+"""Median absolute deviation of a normal variable of variance 1."""
 
 
 def scores(values: Floats, times_s: Floats) -> Floats:
-    """How far above its thresholds the detector is at every value, float64[n]; from 1 on it fires by the shipped rules."""
-    z = largest_z(logs(values, times_s), times_s)
+    """Standard deviations at every value at which an alert would be raised, float64[n]; 0 elsewhere."""
+    return raised(largest_z(standard(values, times_s), times_s), times_s)
+
+
+def scores_with_records(values: Floats, times_s: Floats) -> Floats:
+    """The same over what `decide` has a score beat: from 1 on the shipped rules fire."""
+    z = largest_z(standard(values, times_s), times_s)
     return raised(z / bars(z, times_s), times_s)
 
 
-def logs(values: Floats, times_s: Floats) -> Floats:
-    """Logarithm to base 2 of every value, in units of the first day's median; what is not positive counts as 0."""
+def standard(values: Floats, times_s: Floats) -> Floats:
+    """Values in robust standard deviations of the first day, of which one is as much as a shift worth finding."""
     first = values[times_s < times_s[0] + DAY_SECONDS]
-    unit = float(np.median(np.abs(first))) or 1.0
-    found: Floats = np.log2(1 + np.maximum(values, 0.0) / unit * 2**LOG_MIDDLE)
+    middle = float(np.median(first))
+    spread = float(np.median(np.abs(first - middle))) / NORMAL_MAD or float(first.std()) or 1.0
+    found: Floats = (values - middle) / spread * SHIFT_LENGTH
     return found
 
 

@@ -12,7 +12,14 @@ import numpy.typing as npt
 from tokenfuse.contracts.measures import INDEX
 from tokenfuse.contracts.ruleset import DriftSignal
 from tokenfuse.detect.arrays import FloatArray, IntArray
-from tokenfuse.detect.signals import CELL_SIGNALS, GROUP_MEASURES, GROUP_SIGNALS, bounded_mean, moments, score_sums
+from tokenfuse.detect.signals import (
+    CELL_SIGNALS,
+    GROUP_MEASURES,
+    GROUP_SIGNALS,
+    bounded_mean,
+    moments,
+    score_sums,
+)
 
 Floats = npt.NDArray[np.float32]
 HOURS: Final = 24
