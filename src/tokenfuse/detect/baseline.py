@@ -147,7 +147,7 @@ def collapse(sums: IntArray, group_of_cell: IntArray, groups: int) -> IntArray:
     """Cells summed into groups, only what GROUP_SIGNALS read: int64[M, ..., c] to int64[M, ..., groups], exact."""
     out = np.zeros((*sums.shape[:-1], groups), np.int64)
     for row in [INDEX[name] for name in GROUP_MEASURES]:
-        np.add.at(out[row], (..., group_of_cell), sums[row])
+        np.add.at(out[row].T, group_of_cell, sums[row].T)
     return out
 
 
