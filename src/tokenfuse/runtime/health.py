@@ -1,7 +1,7 @@
 """`/livez`, `/readyz` and `/metrics` of one process. Live never depends on Kafka; ready names who is not.
 
-Three answers to GET need no web framework, which would be a sixth of what a role loads at its start. They are given by
-the event loop of the role itself: one that hangs is not live.
+Three answers to GET need no web framework, which no role but notify would load otherwise. They are given by the event loop
+of the role itself: one that hangs is not live.
 """
 
 from __future__ import annotations

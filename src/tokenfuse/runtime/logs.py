@@ -40,7 +40,6 @@ def configure_logs(level: str, role: str) -> None:
         "aiokafka",
         "faust",
         "mode",
-        "aiohttp.access",
         "httpx2",
         "tokenfuse.runtime.statelog.faust_internals",
     ):
