@@ -28,6 +28,8 @@ export UV_SYSTEM_CERTS ?= true
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 # An environment that happens to be active must not be synced instead.
 unexport VIRTUAL_ENV
+# Container images forbid Python to keep bytecode; then every process that tests start compiles 1,500 modules again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test install format lint typecheck contracts schemas helm-lint compose-check kafka-jars bench clean
 
