@@ -113,9 +113,8 @@ def score_units(now: IntArray, normal: Usual, before_per_hour: FloatArray, windo
     """
     units = len(normal.known)
     unit = np.flatnonzero(normal.known & (now[INDEX["calls"], :units] > 0))
-    now = now[:, unit]
-    calls = now[INDEX["calls"]].astype(np.float64)
-    score = score_sums(normal.signals, now)
+    calls = now[INDEX["calls"], unit].astype(np.float64)
+    score = score_sums(normal.signals, now)[:, unit]
     expected = calls * normal.mean[:, unit]
     usual_calls = (
         np.minimum(normal.calls_per_hour[unit], before_per_hour[unit]) * window_seconds / HOUR_SECONDS
