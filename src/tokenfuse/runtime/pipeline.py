@@ -130,7 +130,7 @@ def _step_ms(waited_ms: int) -> int:
 
 def run_events(calls: Iterable[Call], ruleset: RuleSet) -> list[Alert]:
     """Alert transitions that calls, sorted by time, would make under a rule set from their beginning on."""
-    pipeline = Pipeline(AgentConfig(totals_only=True))
+    pipeline = Pipeline(AgentConfig(rollup_ms=3_600_000, totals_only=True))
     alerts: list[Alert] = []
     pipeline.on_alert = alerts.append
     clockwork, aggregator, position = Clockwork(pipeline), Aggregator((), 1), 0
