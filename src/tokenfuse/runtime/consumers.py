@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from aiokafka.admin import AIOKafkaAdminClient
 
     from tokenfuse.runtime.settings import Settings
+from tokenfuse.runtime.statelog.checkpoint import PACE_SECONDS_MAX
 
 GROUPS: Final = (("ingest", EVENTS), ("agents", DELTAS), ("decider", SIGNALS))
 NOTIFY_GROUPS: Final = ("notify-terminal", "notify-slack", "notify-pagerduty")
@@ -47,7 +48,7 @@ class Lag:
 
 
 async def lags(settings: Settings) -> list[Lag]:
-    """Every role, looked at twice where one has input to take: positions trail the work by a checkpoint.
+    """Every role, looked at again where one has input to take: positions trail the work by a checkpoint.
 
     Raises:
         KafkaError: the broker does not answer, or does not let us look.
@@ -57,10 +58,13 @@ async def lags(settings: Settings) -> list[Lag]:
     try:
         async with kafka.started(kafka.consumer(settings)) as consumer:
             watch = _Watch(settings, admin, consumer)
-            found = [await watch.lag(role, topic) for role, topic in GROUPS]
+            found = await watch.lags()
             if any(lag.members and lag.records for lag in found):
                 await asyncio.sleep(_watch_seconds(settings))
-                found = [await watch.lag(role, topic) for role, topic in GROUPS]
+                found = await watch.lags()
+            if any(lag.members and lag.still for lag in found):
+                await asyncio.sleep(PACE_SECONDS_MAX)  # a large state is checkpointed less often
+                found = await watch.lags()
             receivers = [await watch.members(group) for group in NOTIFY_GROUPS]
             return [*found, Lag("notify", settings.topic(ALERTS), sum(map(bool, receivers)), 0)]
     finally:
@@ -80,7 +84,7 @@ def _watch_seconds(settings: Settings) -> float:
 
 
 class _Watch:
-    """Positions now, and what they were at the last look."""
+    """Positions now, and what they were at the first look."""
 
     def __init__(self, settings: Settings, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer) -> None:
         self._settings, self._admin, self._consumer = settings, admin, consumer
@@ -91,8 +95,11 @@ class _Watch:
         described = await self._admin.describe_consumer_groups([self._settings.topic(group)])
         return len(described[0].groups[0][5]) if described else 0
 
-    async def lag(self, role: str, name: str) -> Lag:
-        """How a role stands."""
+    async def lags(self) -> list[Lag]:
+        """How every role with a group of its own stands."""
+        return [await self._lag(role, topic) for role, topic in GROUPS]
+
+    async def _lag(self, role: str, name: str) -> Lag:
         topic = self._settings.topic(name)
         partitions = _partitions(self._consumer, topic)
         members = await self.members(f"tokenfuse.{role}")
@@ -104,7 +111,7 @@ class _Watch:
         still = [
             tp.partition for tp in partitions if behind[tp] and self._before.get(tp) == positions.get(tp, 0)
         ]
-        self._before |= {tp: positions.get(tp, 0) for tp in partitions}
+        self._before = {tp: positions.get(tp, 0) for tp in partitions} | self._before
         return Lag(role, topic, members, sum(behind.values()), tuple(still))
 
     async def _positions(self, role: str, partitions: list[TopicPartition]) -> Mapping[TopicPartition, int]:

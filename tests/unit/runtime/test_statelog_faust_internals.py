@@ -8,7 +8,6 @@ import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-import faust
 import pytest
 from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer.group_coordinator import GroupCoordinator
@@ -28,7 +27,6 @@ from tokenfuse.runtime.broker.quirks import KAFKA, TANSU
 from tokenfuse.runtime.settings import Settings
 from tokenfuse.runtime.statelog import faust_internals as internals
 from tokenfuse.runtime.statelog.app import build_app, input_topic
-from tokenfuse.runtime.statelog.no_http import NoHttpClient
 from tokenfuse.runtime.statelog.owner import StateLogSpec
 from tokenfuse.runtime.statelog.watchdog import Pulse
 
@@ -379,15 +377,6 @@ def test_what_faust_finds_of_standing_partitions_is_only_logged() -> None:
     assert "raise" not in found
     assert "crash" not in found
     assert source(BaseConsumer).count("self.verify_all_partitions_active()") == 1
-
-
-async def test_faust_has_no_use_for_an_http_client(make_app: Callable[..., Any]) -> None:
-    """It is an annotation, a setting, and a property that nothing here reads."""
-    app = make_app()
-
-    assert app.conf.HttpClient is NoHttpClient
-    assert source(faust.types.web).count("ClientSession") == 1
-    assert app._http_client is None
 
 
 async def test_the_agent_takes_bytes_and_one_event_at_a_time(make_app: Callable[..., Any]) -> None:

@@ -16,6 +16,7 @@ from tokenfuse.runtime.statelog.checkpoint import Checkpointer
 from tokenfuse.runtime.statelog.core import InputGapError, Output
 from tokenfuse.runtime.statelog.exits import ExitReason
 from tokenfuse.runtime.statelog.owner import Owner, StateLogSpec
+from tokenfuse.runtime.statelog.partition import SENT_MIN, Partition
 from tokenfuse.runtime.statelog.watchdog import Pulse, Watchdog
 
 SPEC = StateLogSpec("sums", "g", "input", "checkpoint", 2, SumsFactory("output"))
@@ -281,6 +282,61 @@ async def test_messages_during_a_checkpoint_belong_to_the_next(shell: Shell) -> 
     assert (shell.acked, shell.owner.positions()) == ([0], {0: 2})
     await shell.checkpoint()
     assert shell.acked == [0, 1]
+
+
+async def test_cuts_take_a_tenth_of_a_worker_at_most_and_checkpoints_are_never_far_apart(
+    shell: Shell,
+) -> None:
+    shell.owner.recovered(2, [0, 1, 2, 3], [])
+    checkpointer = Checkpointer(shell.owner, shell.send, shell.ack, shell.pulse, 2.0)
+    partition, paces = next(iter(shell.owner.partitions.values())), []
+    for partition.cut_seconds in (0.0, 0.01, 0.1, 3.0):
+        paces.append(checkpointer.pace(partition))
+
+    assert paces == [2.0, 2.0, 4.0, 15.0]
+
+
+async def test_a_refused_output_fails_the_checkpoint_however_many_the_broker_took_after_it(
+    shell: Shell,
+) -> None:
+    shell.failing = "output"
+    await shell.take(0)
+    shell.failing = None
+    await shell.take(*range(1, 2000))
+
+    with pytest.raises(ExitedError) as exited:
+        await shell.checkpoint()
+
+    assert exited.value.reason is ExitReason.CHECKPOINT_FAILED
+
+
+async def test_outputs_that_the_broker_has_are_not_kept_until_the_checkpoint(shell: Shell) -> None:
+    await shell.take(*range(5000))
+
+    assert len(shell.owner.partitions[0]._sent) <= SENT_MIN
+
+
+async def test_messages_have_a_turn_between_the_cuts_of_two_partitions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shell, turns = Shell(), []
+    shell.owner.assigned()
+    shell.owner.recovered(1, [0, 1], [])
+    for index in (0, 1):
+        await shell.owner.take(SimpleNamespace(partition=index, offset=0, generation_id=1, value=VALUE))
+    cut = Partition.cut
+
+    async def noted(partition: Partition) -> Any:
+        turns.append(f"cut {partition.index}")
+        return await cut(partition)
+
+    async def message() -> None:
+        turns.append("message")
+
+    monkeypatch.setattr(Partition, "cut", noted)
+    await asyncio.gather(shell.checkpoint(), message())
+
+    assert turns == ["cut 0", "message", "cut 1"]
 
 
 async def test_no_checkpoint_follows_the_last_one(shell: Shell) -> None:

@@ -14,7 +14,7 @@ from tokenfuse.runtime.statelog.exits import ExitReason, die
 from tokenfuse.runtime.statelog.rows import ROW_BYTES_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Callable, Iterable
 
     from tokenfuse.runtime.statelog.ledger import Cut
     from tokenfuse.runtime.statelog.owner import Owner
@@ -33,7 +33,16 @@ TIMEOUT_SECONDS: Final = 60.0
 BATCH_BYTES_MAX: Final = 32 * 1024 * 1024
 """Bytes of rows in the producer at a time; one partition's checkpoint is never split."""
 
-Taken = tuple["Partition", "Cut", "list[Awaitable[Any]]"]
+REST_SECONDS_MAX: Final = 1.0
+"""Nothing is applied while a partition is cut, most of a second for 60,000 new scopes: messages then have a turn as long,
+in hundredths of a second, and after a short cut one turn of the loop."""
+
+CUT_SHARE_MAX: Final = 0.1
+"""Of a worker's time: where cuts take more, checkpoints come less often than settings ask for, and a restart repeats more."""
+
+PACE_SECONDS_MAX: Final = 15.0
+
+Taken = tuple["Partition", "Cut", "list[asyncio.Future[Any]]"]
 
 
 class Checkpointer:
@@ -55,10 +64,13 @@ class Checkpointer:
         while True:
             unsettled = any(partition.unsettled for partition in self._owner.partitions.values())
             await asyncio.sleep(POLL_SECONDS if unsettled else CALM_POLL_SECONDS)
-            due = time.monotonic() - self._interval_seconds
-            await self.write(
-                [p for p in self._owner.partitions.values() if p.unsettled and p.settled_at <= due]
-            )
+            now, partitions = time.monotonic(), self._owner.partitions.values()
+            await self.write([p for p in partitions if p.unsettled and now - p.settled_at >= self.pace(p)])
+
+    def pace(self, partition: Partition) -> float:
+        """Seconds between two checkpoints of a partition, so that those of all together keep to their share."""
+        fair = partition.cut_seconds * len(self._owner.partitions) / CUT_SHARE_MAX
+        return max(self._interval_seconds, min(fair, PACE_SECONDS_MAX))
 
     async def finish(self) -> None:
         """One last checkpoint of everything, before a graceful stop; `run` writes none after it.
@@ -89,10 +101,11 @@ class Checkpointer:
         taken: list[Taken] = []
         size = 0
         while waiting and size < BATCH_BYTES_MAX:
-            partition = waiting.pop()
+            partition, began = waiting.pop(), time.monotonic()
             cut, outputs = await partition.cut()
             taken.append((partition, cut, outputs))
             size += cut.size_bytes
+            await asyncio.sleep(round(min(time.monotonic() - began, REST_SECONDS_MAX), 2))
         return taken
 
     async def _batch(self, taken: list[Taken], epoch: int) -> None:

@@ -8,14 +8,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from tokenfuse.runtime import kafka
-from tokenfuse.runtime.statelog.no_http import NoHttpClient, no_http
+import faust
+from faust.tables import TableManager
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Producer, Transport
+from faust.types import TP
 
-with no_http():
-    import faust
-    from faust.tables import TableManager
-    from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Producer, Transport
-    from faust.types import TP
+from tokenfuse.runtime import kafka
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
@@ -346,4 +344,4 @@ def checkpoint_table(app: Any, topic: str, partitions: int, on_recover: Callable
 
 def new_app(group: str, **options: Any) -> Any:
     """A Faust app that nobody else's worker, signals or logging touch."""
-    return faust.App(group, autodiscover=False, HttpClient=NoHttpClient, **options)
+    return faust.App(group, autodiscover=False, **options)

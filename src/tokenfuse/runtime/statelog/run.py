@@ -169,7 +169,7 @@ class Worker:
     def _ack(self, message: Any) -> None:
         internals.ack(self._app, message)
 
-    def _send(self, output: Output) -> Awaitable[Awaitable[Any]]:
+    def _send(self, output: Output) -> Awaitable[asyncio.Future[Any]]:
         return internals.send(self._app, output)
 
     async def _end_offsets(self) -> dict[int, int]:
