@@ -73,7 +73,12 @@ class Settings(BaseSettings):
     event_ahead_seconds_max: int = Field(
         600, ge=0, description="Events further in the future are dead-lettered."
     )
-    checkpoint_seconds: float = Field(2.0, gt=0, le=60)
+    checkpoint_seconds: float = Field(
+        2.0,
+        gt=0,
+        le=60,
+        description="Between two checkpoints; more where they would take over a tenth of a worker.",
+    )
     rollup_seconds: int = Field(10, ge=1, le=15, description="Open panes go out at least this often.")
     scopes_per_axis_max: int = Field(
         100_000, ge=10, description="Per deltas partition; more fold into `~other`."
