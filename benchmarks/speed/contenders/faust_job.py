@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ def main() -> None:
     given = arguments()
     app = faust.App(
         f"bench-{os.getpid()}", broker=f"aiokafka://{given['servers']}", store="memory://", autodiscover=False,
-        web_enabled=False, topic_disable_leader=True, consumer_auto_offset_reset="earliest", topic_partitions=PARTITIONS,
+        web_enabled=False, datadir=tempfile.mkdtemp(), topic_disable_leader=True, consumer_auto_offset_reset="earliest", topic_partitions=PARTITIONS,
     )  # fmt: skip
     topic = app.topic(given["topic"], value_serializer="raw", key_serializer="raw")
     sums: dict[str, dict[str, list[int]]] = {axis: defaultdict(lambda: [0, 0, 0]) for axis in AXES}
