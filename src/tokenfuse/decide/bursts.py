@@ -46,6 +46,7 @@ class BurstJudge:
         self._windows = [self._window(seconds) for seconds in rule.windows_seconds]
         self._calls = self._table.rolling("1m", HOUR_PANES * 60, CALLS, behind=GAP_PANES)
         self._cost = self._table.rolling("1m", HOUR_PANES * 60, COST, behind=GAP_PANES)
+        self._foreseen: tuple[IntArray, list[IntArray]] = np.empty(0, np.int64), []
 
     def _window(self, seconds: int) -> tuple[int, RollingSum, RollingSum]:
         granularity = finest_for(self._table.kind, seconds)
@@ -80,13 +81,13 @@ class BurstJudge:
         A day's first block is judged step by step.
         """
         day, ids = latest_s // DAY_S, ahead.ids
+        busy, peaks = self._foreseen = self._busy(ahead, latest_s)
         if until_s // DAY_S > day or not self._records.knows(day):
             return ids
-        busy, peaks = self._busy(ahead, latest_s)
         busy = busy[until_s - self._table.scopes.first_s[ids[busy]] >= DAY_S]
         if not len(busy) or not self._records.knows_before(day):
             return ids[:0]
-        places, fires = self._known_places(ids[busy]), np.zeros(len(busy), np.bool_)
+        places, fires = self._records.known_places(self._keys(ids[busy])), np.zeros(len(busy), np.bool_)
         for number, peak in enumerate(peaks):
             fires |= peak[busy] > self._least(self._record(places, latest_s, number))
         suspects: Ids = ids[busy[fires]]
@@ -94,9 +95,10 @@ class BurstJudge:
 
     def learn_ahead(self, ahead: Ahead, latest_s: int, until_s: int) -> None:
         """Learn what every moment of a block would teach of which none is a burst."""
-        busy, peaks = self._busy(ahead, latest_s)
+        busy, peaks = self._foreseen
         if len(busy):
-            known = self._records.of_day(self._known_places(ahead.ids[busy]), latest_s // DAY_S)
+            places = self._records.known_places(self._keys(ahead.ids[busy]))
+            known = self._records.of_day(places, latest_s // DAY_S)
             busy = busy[(np.stack([peak[busy] for peak in peaks], axis=1) > known).any(axis=1)]
         if not len(busy):
             return
@@ -121,14 +123,10 @@ class BurstJudge:
         for seconds, (size, *_) in zip(self.rule.windows_seconds, self._windows, strict=True):
             end_s = latest_s - latest_s % size
             starts = list(range(end_s - seconds + size, end_s + 1, size))
-            past = self._table.history(self._granularity(seconds), starts, ahead.ids, CALLS)
+            past = self._table.history(self._granularity(seconds), starts, ahead.ids[busy], CALLS)
             moments, levels = ahead.levels((CALLS, size, seconds), (np.array(starts), past), busy, span_s)
             seen.append(levels)
         return moments, np.stack(seen, axis=1)
-
-    def _known_places(self, ids: Ids) -> IntArray:
-        values = self._table.scopes.values
-        return self._records.known_places([values[i] or "" for i in ids.tolist()])
 
     def _least(self, record: IntArray) -> FloatArray:
         """So many calls or fewer are no burst, whatever the last hour says."""
@@ -177,8 +175,11 @@ class BurstJudge:
         self._records.learn(self._places(ids), seen, latest_s // DAY_S)
 
     def _places(self, ids: Ids) -> IntArray:
+        return self._records.places(self._keys(ids))
+
+    def _keys(self, ids: Ids) -> list[str]:
         values = self._table.scopes.values
-        return self._records.places([values[i] or "" for i in ids.tolist()])
+        return [values[i] or "" for i in ids.tolist()]
 
     def _scores(self, ids: Ids, latest_s: int) -> list[BurstScore]:
         """One score per window, the shortest first."""

@@ -67,7 +67,7 @@ class Learning(Protocol):
     """A foreseeing judge that learns from every moment, also of a block that concerns it little."""
 
     def learn_ahead(self, ahead: Ahead, latest_s: int, until_s: int) -> None:
-        """Learn what judging pane by pane would teach, before the calls are added and where no scope is a suspect.
+        """Learn what judging pane by pane would teach: after `suspects` found none, and before the calls are added.
 
         Args: as of `Foreseeing.suspects`.
         """

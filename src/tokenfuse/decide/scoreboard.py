@@ -12,10 +12,10 @@ from tokenfuse.decide.baselines import HOUR_S, Baselines
 from tokenfuse.decide.members import JointMembers, TableMembers, members_of
 from tokenfuse.decide.recent import Recent
 from tokenfuse.detect.arrays import BoolArray, FloatArray, IntArray
-from tokenfuse.detect.baseline import UnitBaseline
+from tokenfuse.detect.baseline import UnitBaseline, collapse
 from tokenfuse.detect.drift import ScopeScores, score_axes
 from tokenfuse.detect.records import Records
-from tokenfuse.detect.signals import CELL_SIGNALS, GROUP_MEASURES, GROUP_SIGNALS
+from tokenfuse.detect.signals import CELL_SIGNALS, GROUP_SIGNALS
 from tokenfuse.detect.units import LONG_SECONDS, UnitScores, Usual, score_units, usual
 from tokenfuse.detect.volume import PRIOR_CALLS, VolumeScores, score_volume
 
@@ -151,7 +151,7 @@ class Scoreboard:
                 groups = self.baselines.cells.pairs("global").group_of_cell
                 count = int(groups.max(initial=-1)) + 1
                 now, before = (
-                    _grouped(now, groups, count),
+                    collapse(now, groups, count),
                     np.bincount(groups, before, count).astype(np.float64),
                 )
             normal = self._normal(kind, window_seconds)
@@ -177,11 +177,3 @@ class Scoreboard:
         baseline = self.baselines.baseline
         assert baseline is not None  # noqa: S101 - asked only once there is one
         return baseline.cells if kind == "cells" else baseline.groups
-
-
-def _grouped(sums: IntArray, groups: IntArray, count: int) -> IntArray:
-    """Cells summed into groups, only what GROUP_SIGNALS read: int64[M, c] to int64[M, count]; exact, being counts."""
-    out = np.zeros((len(sums), count), np.int64)
-    for name in GROUP_MEASURES:
-        out[INDEX[name]] = np.bincount(groups, sums[INDEX[name]], count)
-    return out

@@ -14,6 +14,7 @@ from tokenfuse.runtime import kafka
 from tokenfuse.runtime.broker import broker_traits, end_offsets
 from tokenfuse.runtime.ingest.fence import Fence, TopicFence
 from tokenfuse.runtime.ingest.reader import LogReader
+from tokenfuse.runtime.statelog.checkpoint import PACE_SECONDS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from aiokafka.admin import AIOKafkaAdminClient
 
     from tokenfuse.runtime.settings import Settings
-from tokenfuse.runtime.statelog.checkpoint import PACE_SECONDS_MAX
 
 GROUPS: Final = (("ingest", EVENTS), ("agents", DELTAS), ("decider", SIGNALS))
 NOTIFY_GROUPS: Final = ("notify-terminal", "notify-slack", "notify-pagerduty")

@@ -27,7 +27,7 @@ class Moments(NamedTuple):
 
 
 class Ahead:
-    """Rows of one axis. What is taken out again is not subtracted: every figure is too large rather than too small.
+    """Rows of one axis. But for `levels`, what is taken out again is not subtracted: figures are rather too large.
 
     Attributes:
         ids: distinct scopes, ascending, int32[n].
@@ -81,8 +81,8 @@ class Ahead:
 
         Args:
             measures: what is summed, size of the window's panes and its length, seconds.
-            past: int64[h] and int64[h, n], panes before the block and their sums by scope of `ids`: all inside the window.
-            chosen: places in `ids`, ascending.
+            past: int64[h] and int64[h, k], panes before the block and their sums by chosen scope: all inside the window.
+            chosen: int64[k], places in `ids`, ascending.
             span_s: panes in which the block's first and last moment are; earlier rows come with the first, later
                 ones with the last.
         """
@@ -91,7 +91,7 @@ class Ahead:
         times = np.where(times - times % size_s <= span_s[1], np.minimum(times, span_s[1]), times)
         moments = Moments(scope, np.clip(times, *span_s))
         starts, before = past
-        old = np.repeat(chosen, len(starts)), np.tile(starts, len(chosen)), before[:, chosen].T.ravel()
+        old = np.repeat(chosen, len(starts)), np.tile(starts, len(chosen)), before.T.ravel()
         keys = np.concatenate([_key(old[0], old[1]), _key(scope, times)])
         order = np.argsort(keys, kind="stable")
         keys, inside = keys[order], np.concatenate([[0], np.cumsum(np.concatenate([old[2], sums])[order])])

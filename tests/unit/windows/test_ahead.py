@@ -91,9 +91,9 @@ def test_levels_are_those_of_a_window_that_is_moved_pane_by_pane(
     rows, end_s = rows_of(block), latest_s - latest_s % size_s
     ahead = Ahead(rows.scope, rows)
     starts = np.arange(end_s - 4 * size_s, end_s + 1, size_s)
-    nothing = np.zeros(len(ahead.ids), np.int64)
-    past = np.array([panes[s].column(ahead.ids, CALLS) if s in panes else nothing for s in starts.tolist()])
     chosen = np.arange(len(ahead.ids))[:2]
+    ids, nothing = ahead.ids[chosen], np.zeros(len(chosen), np.int64)
+    past = np.array([panes[s].column(ids, CALLS) if s in panes else nothing for s in starts.tolist()])
     moments, levels = ahead.levels((CALLS, size_s, 5 * size_s), (starts, past), chosen, (latest_s, last_s))
     found = dict(zip(zip(moments.scope.tolist(), moments.times_s.tolist(), strict=True), levels, strict=True))
     for now_s in range(latest_s, last_s + 1, 10):

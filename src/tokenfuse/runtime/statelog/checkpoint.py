@@ -101,11 +101,11 @@ class Checkpointer:
         taken: list[Taken] = []
         size = 0
         while waiting and size < BATCH_BYTES_MAX:
-            partition, began = waiting.pop(), time.monotonic()
+            partition = waiting.pop()
             cut, outputs = await partition.cut()
             taken.append((partition, cut, outputs))
             size += cut.size_bytes
-            await asyncio.sleep(round(min(time.monotonic() - began, REST_SECONDS_MAX), 2))
+            await asyncio.sleep(round(min(partition.cut_seconds, REST_SECONDS_MAX), 2))
         return taken
 
     async def _batch(self, taken: list[Taken], epoch: int) -> None:
