@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
 
 
 def configure_logs(level: str, role: str) -> None:
     """Send structlog and the standard library's loggers the same way, every line with its role."""
+
+    def add_role(_: object, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        # A context variable would be missing in what other threads say, such as Faust's for its consumer.
+        line.setdefault("role", role)
+        return line
+
     shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
+        add_role,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -44,4 +53,3 @@ def configure_logs(level: str, role: str) -> None:
         "tokenfuse.runtime.statelog.faust_internals",
     ):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
-    structlog.contextvars.bind_contextvars(role=role)
