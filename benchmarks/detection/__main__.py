@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from benchmarks.detection import cost, labels, methods, nab, table
+from benchmarks.detection import cost, detectors, labels, methods, nab, table
 from benchmarks.detection.company import HELD_OUT_SEEDS
 from benchmarks.detection.judge import Judgement, judge
 from benchmarks.detection.simulate import CALLS, simulate
@@ -56,7 +56,8 @@ def _judged(seed: methods.Seed, method: str, options: argparse.Namespace) -> Jud
     if method in methods.BASELINES:
         raised = methods.baseline(seed, method)
     else:
-        raised = methods.product(seed, method, options.rules, null=not options.no_null)
+        rules = detectors.write(options.rules, seed.directory / f"{method}-rules")
+        raised = methods.product(seed, method, rules, null=not options.no_null)
     return judge(seed.labels, method, raised["run"], raised["counterfactual"], raised.get("null"))
 
 
@@ -86,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=_numbers, default=[1, 2], help="e.g. 1,2,3")
     parser.add_argument("--events", type=int, default=CALLS, help="calls in 28 days, about")
     parser.add_argument("--out", type=Path, default=OUT)
-    parser.add_argument("--rules", type=Path, default=Path("rules"), help="rules of `tokenfuse replay`")
+    parser.add_argument("--rules", type=Path, default=Path("rules"), help="rule files; detectors.py says which of them count")
     parser.add_argument(
         "--methods",
         type=lambda text: text.split(","),

@@ -1,6 +1,6 @@
 """Two plots for docs/detection.md: one incident with what is usual and its alert, and all methods on one plane.
 
-python -m benchmarks.detection.plots --seed 1 --method recipe --to docs/images
+python -m benchmarks.detection.plots --seed 1 --method tokenfuse --to docs/img
 """
 
 from __future__ import annotations
@@ -83,9 +83,9 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.detection.plots")
     parser.add_argument("--out", type=Path, default=Path("build/detection"), help="where the seeds are")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--method", default="recipe")
+    parser.add_argument("--method", default="tokenfuse")
     parser.add_argument("--kind", default="output_double", help="kind of the incident that is shown")
-    parser.add_argument("--to", type=Path, default=Path("docs/images"))
+    parser.add_argument("--to", type=Path, default=Path("docs/img"))
     options = parser.parse_args(arguments)
     options.to.mkdir(parents=True, exist_ok=True)
     judged = [
