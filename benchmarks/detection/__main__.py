@@ -87,7 +87,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=_numbers, default=[1, 2], help="e.g. 1,2,3")
     parser.add_argument("--events", type=int, default=CALLS, help="calls in 28 days, about")
     parser.add_argument("--out", type=Path, default=OUT)
-    parser.add_argument("--rules", type=Path, default=Path("rules"), help="rule files; detectors.py says which of them count")
+    parser.add_argument(
+        "--rules", type=Path, default=Path("rules"), help="rule files; detectors.py says which of them count"
+    )
     parser.add_argument(
         "--methods",
         type=lambda text: text.split(","),
