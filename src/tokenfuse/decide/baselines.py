@@ -52,7 +52,7 @@ class Baselines:
         if not starts or not self._is_due(hour_s, min(starts)):
             return
         self.cells.relearn([])
-        groups = self.cells.pairs("global").group_of_cell
+        groups = self.cells.group_of_cell()
         self.baseline = _learn(table, groups, min(starts), hour_s - HOUR_S)
         self._group_keys = list(self.cells.groups)
         self.learned_s, self.changed = hour_s, True

@@ -24,13 +24,13 @@ class Pairs:
         scope_of_cell: int64[k], scope number of each pair, 0 to n_scopes - 1.
         cell_index: int64[k], cell number of each pair.
         n_scopes: how many scopes there are.
-        group_of_cell: int64[c], groups numbered from 0; grown at the end by cells that came since.
+        n_cells: how many cells there are, those of no scope included.
     """
 
     scope_of_cell: IntArray
     cell_index: IntArray
     n_scopes: int
-    group_of_cell: IntArray
+    n_cells: int
 
 
 class CellIndex:
@@ -45,6 +45,7 @@ class CellIndex:
         self._ids: dict[tuple[str, str], dict[int, None]] = {}
         self._seen_version = -1
         self._pairs: dict[str, tuple[tuple[int, int], Pairs]] = {}
+        self._group_of_cell: tuple[int, IntArray] | None = None
         self.groups: dict[str, int] = {}
 
     @property
@@ -83,8 +84,15 @@ class CellIndex:
         found = [self._scope_id(table, axis, scope) for scope in self._scopes]
         scope_of_cell = np.array(found, np.int64)
         cell_index = np.flatnonzero(scope_of_cell >= 0).astype(np.int64)
-        groups = np.array([self._group(i) for i in range(len(self._scopes))], np.int64)
-        return Pairs(scope_of_cell[cell_index], cell_index, len(table.scopes.values), groups)
+        return Pairs(scope_of_cell[cell_index], cell_index, len(table.scopes.values), len(found))
+
+    def group_of_cell(self) -> IntArray:
+        """Group number of every cell, int64[c], from 0; cells that came since `relearn` are numbered at the end."""
+        self._refresh()
+        if self._group_of_cell is None or self._group_of_cell[0] != self._seen_version:
+            groups = np.array([self._group(i) for i in range(len(self._scopes))], np.int64)
+            self._group_of_cell = self._seen_version, groups
+        return self._group_of_cell[1]
 
     def groups_of(self, ids: Ids) -> IntArray:
         """Group numbers of some cells, numbered from 0 among themselves, int64[n]."""
@@ -95,7 +103,7 @@ class CellIndex:
     def relearn(self, groups: list[str]) -> None:
         """Number the groups anew: these first, others as they come."""
         self.groups = {key: number for number, key in enumerate(groups)}
-        self._pairs.clear()
+        self._group_of_cell = None
 
     def _scope_id(self, table: AxisTable, axis: str, scope: dict[str, str]) -> int:
         value = "" if axis == GLOBAL and scope else scope.get(axis)

@@ -55,7 +55,7 @@ class TableMembers:
         pairs = self._cells.pairs(self.axis)
         if self._pairs is not pairs:
             self._pairs = pairs
-            self._of_cell = np.full(len(pairs.group_of_cell), NOTHING, np.int64)
+            self._of_cell = np.full(pairs.n_cells, NOTHING, np.int64)
             self._of_cell[pairs.cell_index] = pairs.scope_of_cell
         return self._of_cell
 

@@ -112,7 +112,7 @@ class Scoreboard:
 
     def groups_judged(self, cells: IntArray) -> BoolArray:
         """Whether each cell's group was judged, bool[n]."""
-        groups = self.baselines.cells.pairs("global").group_of_cell
+        groups = self.baselines.cells.group_of_cell()
         past = self._past("groups").padded(int(groups.max(initial=-1)) + 1)
         return np.asarray(past.hours[groups[cells]] >= self._hours_min)
 
@@ -138,7 +138,7 @@ class Scoreboard:
 
     def _scope_of_group(self, scope_of_cell: IntArray) -> IntArray:
         """Cells of a group differ in the model only, so they share the scope of every other axis."""
-        groups = self.baselines.cells.pairs("global").group_of_cell
+        groups = self.baselines.cells.group_of_cell()
         out = np.full(int(groups.max(initial=-1)) + 1, -1, np.int64)
         out[groups] = scope_of_cell
         return out
@@ -148,7 +148,7 @@ class Scoreboard:
         if key not in self._units:
             now, before = self.recent.of(window_seconds), self._before(window_seconds)
             if kind == "groups":
-                groups = self.baselines.cells.pairs("global").group_of_cell
+                groups = self.baselines.cells.group_of_cell()
                 count = int(groups.max(initial=-1)) + 1
                 now, before = (
                     collapse(now, groups, count),

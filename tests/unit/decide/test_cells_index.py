@@ -68,3 +68,17 @@ def test_axes_that_cells_do_not_have_have_no_cells() -> None:
     state = WindowState(0, (), 10)
     state.apply(BlockMaker().blocks([call(1, 0)])[0].rows)
     assert not len(CellIndex(state).of_scope("user", "ann"))
+
+
+def test_groups_are_numbered_anew_from_those_that_were_learned_and_stay_while_cells_come() -> None:
+    state, maker = WindowState(0, (), 100), BlockMaker()
+    index = CellIndex(state)
+    state.apply(maker.blocks([call(1, 0, tenant="a", model="m"), call(2, 0, tenant="b", model="m")])[0].rows)
+    before = index.group_of_cell().tolist()
+    state.apply(maker.blocks([call(3, 0, tenant="a", model="n")])[0].rows)
+    grown = index.group_of_cell().tolist()
+    assert sorted(before) == [0, 1]
+    assert grown[:2] == before
+    assert grown[2] in before
+    index.relearn(list(reversed(index.groups)))
+    assert index.group_of_cell().tolist() == [1 - group for group in grown]
