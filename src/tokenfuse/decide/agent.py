@@ -109,27 +109,27 @@ class AgentCore:
     def _apply_slice(self, offset: int, block: DeltaBlock, out: AgentOutputs) -> None:
         """Add a slice pane by pane, and judge in between: a backlog's slices are long, its verdicts no others for it."""
         batch = self.state.batch(block.rows, history=block.history)
-        panes_s = self._panes(block, batch)
-        history = self.clocks.learning_with(block)
-        steps_s = set(self.panel.steps_of(panes_s, batch, history=history))
+        last_s = min(block.event_ms, block.record_ms + AHEAD_MS) // 1000
+        panes_s = self._panes(batch, last_s)
+        history, sure = self.clocks.learning_with(block), self.clocks.believes(block)
+        steps_s = set(self.panel.steps_of(panes_s, batch, last_s=last_s, history=history, sure=sure))
         for pane_s in panes_s[:-1]:
             self.clocks.slice_reached(block, (pane_s + PANE_SECONDS) * 1000 - 1)
             if pane_s in steps_s:
                 self._move()
-                self._judge(batch.add(pane_s + PANE_SECONDS), within=True)
+                self._judge(batch.add(pane_s + PANE_SECONDS))
             self._signal(offset, out)  # the decider's time passes whether anything can happen or not
         self.clocks.slice_applied(block)
         self._move()
         self._judge(batch.add())
 
-    def _panes(self, block: DeltaBlock, batch: Batch) -> list[int]:
-        """The panes of a slice up to which it is added and judged one after the other, ascending.
+    def _panes(self, batch: Batch, last_s: int) -> list[int]:
+        """The panes of a slice, up to the newest event time that is believed, up to which it is added and judged one after the other, ascending.
 
         What is older than the newest pane of earlier slices is judged with it, what is too far ahead to be believed with
         the last.
         """
-        newest_ms = min(block.event_ms, block.record_ms + AHEAD_MS)
-        first_s, last_s = self._latest_s - self._latest_s % PANE_SECONDS, newest_ms // 1000
+        first_s = self._latest_s - self._latest_s % PANE_SECONDS
         panes = batch.panes_s[batch.panes_s <= last_s]
         new = panes[panes > first_s].tolist()[-STEPS_MAX:]
         older = [first_s] if self._latest_s and len(new) < len(panes) else []
@@ -158,12 +158,12 @@ class AgentCore:
         self.state.passed(self.clocks.watermark_ms // 1000, self.clocks.began_ms // 1000, gap_s)
         self.panel.move(self._latest_s, self.clocks.watermark_ms // 1000)
 
-    def _judge(self, touched: dict[str, Ids], *, within: bool = False) -> None:
+    def _judge(self, touched: dict[str, Ids]) -> None:
         """Judge what time closed and what the block touched."""
         if self.clocks.learning:
             self.panel.learn(touched, self.clocks.now_ms)
         else:
-            self.panel.judge(touched, self.clocks.now_ms, within=within)
+            self.panel.judge(touched, self.clocks.now_ms)
 
     def _roll_up(self, offset: int, out: AgentOutputs) -> None:
         waited_ms, rollup_ms = self.clocks.now_ms - self._rolled_up_ms, self._config.rollup_ms

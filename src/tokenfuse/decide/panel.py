@@ -46,6 +46,7 @@ from tokenfuse.decide.spikes import SpikeJudge
 from tokenfuse.decide.standings import Standings
 from tokenfuse.windows.ahead import Ahead
 from tokenfuse.windows.batch import Batch
+from tokenfuse.windows.course import Steps
 from tokenfuse.windows.pane import Ids
 from tokenfuse.windows.state import WindowState
 
@@ -98,6 +99,7 @@ class Panel:
         self.drifts = DriftPanel(self._cells, self._witness, self.standings)
         self.records = RecordShelf()
         self._runs: RunLearner | None = None
+        self._teaching = False  # what is added to runs is still to be learned
         self._agents: list[AgentRule] = []
         self.ruleset: RuleSet | None = None
         self.judged_s = 0
@@ -113,12 +115,12 @@ class Panel:
         self.records.keep(_recorded(rules))
         court = Court(self._state, self._cells, self._witness, self.standings, self.records)
         self._agents = [r for r in rules if isinstance(r, AgentRule) and r.axis == RUN]
-        self._runs = court.runs if RUNS in self.records.kept else None
+        self._runs = court.runs if self._agents or RUNS in self.records.kept else None
         self._open = [OPEN_JUDGES[type(rule)](rule, court) for rule in rules if type(rule) in OPEN_JUDGES]
         self._closed = [
             CLOSED_JUDGES[type(rule)](rule, court) for rule in rules if type(rule) in CLOSED_JUDGES
         ]
-        self._awake = self._open
+        self._awake, self._teaching = self._open, RUNS in self.records.kept
         self.drifts.install([rule for rule in rules if isinstance(rule, DriftRule | VolumeRule)])
         self.move(latest_s, watermark_s)
         self.catch_up()
@@ -137,15 +139,12 @@ class Panel:
             self._runs.advance(self._latest_s)
         self.drifts.move(self._watermark_s)
 
-    def judge(self, touched: dict[str, Ids], now_ms: int, *, within: bool = False) -> None:
-        """Judge touched scopes on open panes, and everything that newly closed panes concern.
-
-        `within` a block, at a step of `steps_of`: judges whom it cannot concern wait for its end.
-        """
+    def judge(self, touched: dict[str, Ids], now_ms: int) -> None:
+        """Judge touched scopes on open panes, and everything that newly closed panes concern."""
         before_s = self._close()
         closed = self.judged_s > before_s
         seen = self._live() if self.fresh else touched
-        for judge in self._sitting(seen, closed=closed, within=within):
+        for judge in self._sitting(seen, closed=closed):
             judge.judge(seen.get(judge.rule.axis, NOTHING), self._latest_s, now_ms)
         self.fresh = False
         self._learn_runs(touched)
@@ -156,13 +155,13 @@ class Panel:
     def _live(self) -> dict[str, Ids]:
         return {axis: table.scopes.live() for axis, table in self._state.tables.items()}
 
-    def _sitting(self, touched: dict[str, Ids], *, closed: bool, within: bool) -> list[OpenJudge]:
+    def _sitting(self, touched: dict[str, Ids], *, closed: bool) -> list[OpenJudge]:
         """Judges of touched axes, and when panes closed those of whom something stands; their windows end now."""
         if self._runs is not None and RUN in touched:
             self._runs.advance(self._latest_s)
         sitting = [
             judge
-            for judge in (self._awake if within else self._open)
+            for judge in self._awake
             if judge.rule.axis in touched or (closed and self.standings.of(judge.rule))
         ]
         for judge in sitting:
@@ -171,28 +170,43 @@ class Panel:
 
     def _learn_runs(self, touched: dict[str, Ids]) -> None:
         """Touched runs teach what is usual, but for those of which something stands."""
-        if self._runs is None or RUN not in touched:
+        if self._runs is None or RUN not in touched or not self._teaching:
             return
         scopes = self._state.tables[RUN].scopes
         odd = {scopes.id_of(value) for rule in self._agents for value in self.standings.of(rule)}
         self._runs.learn(touched[RUN], odd, self._latest_s)
 
-    def steps_of(self, panes_s: list[int], batch: Batch, *, history: bool) -> list[int]:
+    def steps_of(
+        self, panes_s: list[int], batch: Batch, *, last_s: int, history: bool, sure: bool
+    ) -> list[int]:
         """At which panes of a block, ascending, verdicts may change; its last pane always is one.
 
-        Where nothing can breach and nothing stands, only those at which closed panes are judged. `history` says that
-        the block comes while history is read.
+        Where nothing can breach and nothing stands, only those at which closed panes are judged.
+
+        Args:
+            panes_s, batch: the panes, and what is to be added.
+            last_s: newest event time once the block is added.
+            history: the block comes while history is read.
+            sure: the newest event time at each pane before the last is that pane's.
         """
-        self._awake = self._open
-        if len(panes_s) <= FEW_PANES:
+        self._awake, self._teaching = self._open, RUNS in self.records.kept
+        if len(panes_s) <= FEW_PANES or not sure:
             return panes_s
-        concerned = self._concerned(batch, panes_s[-1] + STEP_S - 1, history=history)
+        ahead = batch.ahead()
+        if self._runs is not None and RUN in ahead and not self.fresh:
+            self._runs.foresee(ahead[RUN], Steps.of(panes_s, self._latest_s, last_s))
+        concerned = self._concerned(ahead, panes_s[-1] + STEP_S - 1, history=history)
         axes = {judge.rule.axis for judge in concerned}
-        batch.step({*axes, CELL} if axes else set())
-        # All rows of the other axes come with the first step, which is when their judges see them.
-        self._awake = [judge for judge in self._open if judge in concerned or judge.rule.axis not in axes]
-        if axes:
-            return panes_s
+        if RUN in ahead and RUN not in axes and not self._learn_runs_ahead():
+            axes.add(RUN)
+        # Evidence shows the dearest call of a cell so far, also that of rules on closed panes.
+        batch.step({*axes, CELL})
+        # The others see nothing that they have not foreseen.
+        self._awake = concerned
+        return panes_s if axes else self._due(panes_s)
+
+    def _due(self, panes_s: list[int]) -> list[int]:
+        """The panes at which closed panes are judged, and the last one."""
         intervals = {judge.interval_s for judge in self._closed} | self.drifts.intervals_s
         panes, due = np.array(panes_s), np.zeros(len(panes_s), np.bool_)
         for interval_s in intervals:
@@ -200,9 +214,15 @@ class Panel:
         due[-1] = True
         return [int(pane) for pane in panes[due]]
 
-    def _concerned(self, batch: Batch, until_s: int, *, history: bool) -> list[OpenJudge]:
+    def _learn_runs_ahead(self) -> bool:
+        """Learn of runs what the whole block will teach; False: only its steps can tell. Nothing stands of any run."""
+        if self._runs is None or not self._teaching:
+            return True
+        self._teaching = not self._runs.learn_ahead()
+        return not self._teaching
+
+    def _concerned(self, ahead: dict[str, Ahead], until_s: int, *, history: bool) -> list[OpenJudge]:
         """Judges of whom a verdict stands or may come while the block is added."""
-        ahead = batch.ahead()
         concerned = [judge for judge in self._open if self._concerns(judge, ahead, until_s)]
         for judge in () if history else self._open:
             if judge.rule.axis in ahead and isinstance(judge, Learning) and judge not in concerned:

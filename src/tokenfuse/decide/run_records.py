@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -11,25 +11,52 @@ from tokenfuse.contracts.scope import parse_scope_key
 from tokenfuse.decide.records import Records
 from tokenfuse.detect.agent import RECORDED, of_runs
 from tokenfuse.detect.arrays import IntArray
+from tokenfuse.windows.ahead import Ahead
+from tokenfuse.windows.course import Steps, course_of
 from tokenfuse.windows.pane import Ids
 from tokenfuse.windows.state import WindowState
 
 DAY_S: Final = 86_400
 CONTEXT_S: Final = 600
 FEATURES_MAX: Final = 100_000
+RECENT: Final = (INDEX["calls"], INDEX["input_tokens"])
+COST: Final = INDEX["cost_nanousd"]
+
+
+class Foreseen(NamedTuple):
+    """What runs will have done at every moment at which a block adds calls of theirs, by moment, then run. Shapes: [n].
+
+    Attributes:
+        features: of each run, while the block is added; None: that of some run changes meanwhile.
+    """
+
+    ids: Ids
+    latest_s: IntArray
+    cost_nanousd: IntArray
+    values: dict[str, IntArray]
+    features: list[str] | None
+
+    @property
+    def within_a_day(self) -> bool:
+        """Whether no moment is of another day, so that the records of the days before stay as they are."""
+        return bool(self.latest_s[0] // DAY_S == self.latest_s[-1] // DAY_S)
 
 
 class RunLearner:
-    """What runs of each feature do at most, by day. One for all agent rules of a partition."""
+    """What runs of each feature do at most, by day. One for all agent rules of a partition.
+
+    Attributes:
+        foreseen: of the block that `foresee` was last told of.
+    """
 
     def __init__(self, state: WindowState, records: Records) -> None:
         """Bind to the runs."""
         self.records = records
         self._table = state.tables["run_id"]
         self._features: dict[str, str] = {}
-        self._calls = self._table.rolling("1m", CONTEXT_S, INDEX["calls"])
-        self._input = self._table.rolling("1m", CONTEXT_S, INDEX["input_tokens"])
+        self._calls, self._input = (self._table.rolling("1m", CONTEXT_S, measure) for measure in RECENT)
         self._looked_at: tuple[Ids, dict[str, IntArray]] | None = None
+        self.foreseen: Foreseen | None = None
 
     def advance(self, latest_s: int) -> None:
         """Move the window of the context so that it ends with the pane of latest_s."""
@@ -63,6 +90,42 @@ class RunLearner:
             usual = np.array([i not in odd for i in ids.tolist()], np.bool_)
             ids, seen = ids[usual], seen[usual]
         self.records.learn(self.places(ids), seen, latest_s // DAY_S)
+
+    def foresee(self, ahead: Ahead, steps: Steps) -> None:
+        """Look at a block that is to be added at some moments."""
+        course = course_of(ahead, steps, self._table, CONTEXT_S, RECENT)
+        lived = course.last_s - self._table.scopes.first_s[course.ids]
+        features = self._features_of(ahead)
+        self.foreseen = Foreseen(
+            ids=course.ids,
+            latest_s=course.latest_s,
+            cost_nanousd=course.totals[:, COST],
+            values=of_runs(course.totals, course.maxima, lived, course.recent),
+            features=None if features is None else [features[i] for i in course.place.tolist()],
+        )
+
+    def learn_ahead(self) -> bool:
+        """Learn what every moment of a block that was foreseen would teach, if no run is odd; False: it cannot be told."""
+        run = self.foreseen
+        if run is None or run.features is None:
+            return False
+        seen = np.stack([run.values[name] for name in RECORDED], axis=1)
+        places, days = self.records.places(run.features), run.latest_s // DAY_S
+        for day in np.unique(days).tolist():
+            self.records.learn(places[days == day], seen[days == day], day)
+        return True
+
+    def _features_of(self, ahead: Ahead) -> list[str] | None:
+        """Of each run of a block; None: some run's is another one before the block than in it."""
+        cells = self._table.scopes.cells
+        found = [None if (cell := cells[i]) is None else self._feature(cell) for i in ahead.ids.tolist()]
+        for place, cell in ahead.cells():
+            feature = self._feature(cell)
+            if found[place] is None:
+                found[place] = feature
+            elif found[place] != feature:
+                return None
+        return [feature or "" for feature in found]
 
     def _feature(self, cell: str | None) -> str:
         if cell is None or "=" not in cell:

@@ -68,6 +68,19 @@ class RunJudge:
                 limit = float(np.minimum(threshold[i], 2**53))
                 self._standings.cleared(self.rule, name, latest_s * 1000, float(value[i]), limit)
 
+    def suspects(self, ahead: Ahead, latest_s: int, until_s: int) -> Ids:  # noqa: ARG002
+        """Runs that are over their threshold at some moment, and high ones whose threshold the block itself may set."""
+        run, rule = self._learner.foreseen, self.rule
+        assert run is not None  # noqa: S101 - the panel looks ahead before it asks
+        value = run.values[rule.measure]
+        high = np.flatnonzero((value > self._least) & (run.cost_nanousd >= rule.floor_nanousd))
+        if len(high) and rule.times_record is not None and run.features is not None and run.within_a_day:
+            places = self._learner.records.known_places([run.features[i] for i in high.tolist()])
+            threshold = self._by_record(places, int(run.latest_s[0]) // DAY_S)
+            # A feature's place is given when it is first looked up: in the order of the moments.
+            high = high[(value[high] > threshold) | (places < 0)]
+        return np.unique(run.ids[high])
+
     def _high(self, ids: Ids) -> Ids:
         """Runs that are above the least threshold that any has: few are."""
         if not len(ids):
@@ -78,14 +91,17 @@ class RunJudge:
         return np.unique(some[self._table.scopes.totals.column(some, COST) >= self.rule.floor_nanousd])
 
     def _thresholds(self, ids: Ids, latest_s: int) -> FloatArray:
-        rule, day, records = self.rule, latest_s // DAY_S, self._learner.records
-        if rule.times_record is None:
+        if self.rule.times_record is None:
             nothing = np.zeros(len(ids), np.int64)
-            return thresholds(rule, nothing, nothing, 0)
+            return thresholds(self.rule, nothing, nothing, 0)
+        return self._by_record(self._learner.places(ids), latest_s // DAY_S)
+
+    def _by_record(self, places: IntArray, day: int) -> FloatArray:
+        rule, records = self.rule, self._learner.records
         quantity = RECORDED.index(rule.measure)
         if self._peers[0] != day:
             self._peers = day, records.largest(day, quantity, rule.record_days_min)
-        found, days = records.before(self._learner.places(ids), day, quantity)
+        found, days = records.before(places, day, quantity)
         return thresholds(rule, found[:, 0], days, self._peers[1])
 
     def _found(self, scope: int, value: int, threshold: float, cost: int, latest_s: int, now_ms: int) -> None:

@@ -31,17 +31,25 @@ class Ahead:
 
     Attributes:
         ids: distinct scopes, ascending, int32[n].
+        rows: what will be added. of_row: the place of each row's scope in `ids`.
     """
 
     def __init__(self, row_ids: Ids, rows: Rows) -> None:
         """Look at rows with the scope of each."""
-        self.ids, self._of_row = np.unique(row_ids, return_inverse=True)
-        self._rows = rows
+        self.ids, self.of_row = np.unique(row_ids, return_inverse=True)
+        self.rows = rows
+
+    def cells(self) -> list[tuple[int, str]]:
+        """Cells that the block names as those of its scopes, each with its scope's place in `ids`."""
+        scopes, first = np.unique(self.rows.scope, return_index=True)
+        names = self.rows.cells
+        places = self.of_row[first].tolist()
+        return [(p, names[i]) for p, i in zip(places, scopes.tolist(), strict=True)] if names else []
 
     def added(self, measure: int) -> Sums:
         """Of every scope, int64[n]."""
         total = np.zeros(len(self.ids), np.int64)
-        np.add.at(total, self._of_row, np.maximum(self._rows.sums[:, measure], 0))
+        np.add.at(total, self.of_row, np.maximum(self.rows.sums[:, measure], 0))
         return total
 
     def peaks(self, measure: int, size_s: int, window_s: int, before: Sums, latest_s: int) -> Sums:
@@ -56,8 +64,8 @@ class Ahead:
         order, times = self._order
         times = np.maximum(times, latest_s)
         times -= times % size_s
-        inside = np.concatenate([[0], np.cumsum(np.maximum(self._rows.sums[order, measure], 0))])
-        scope = self._of_row[order]
+        inside = np.concatenate([[0], np.cumsum(np.maximum(self.rows.sums[order, measure], 0))])
+        scope = self.of_row[order]
         keys = (scope.astype(np.int64) << TIME_BITS) + times
         first = np.searchsorted(
             keys, np.maximum(keys - window_s + size_s, scope.astype(np.int64) << TIME_BITS)
@@ -100,14 +108,14 @@ class Ahead:
         return moments, inside[until] - inside[np.searchsorted(keys, _key(scope, first_s))]
 
     def _rows_of(self, chosen: Places, measure: int) -> tuple[Places, Times, Sums]:
-        rows = np.flatnonzero(np.isin(self._of_row, chosen))
-        return self._of_row[rows].astype(np.int64), self._rows.pane_s[rows], self._rows.sums[rows, measure]
+        rows = np.flatnonzero(np.isin(self.of_row, chosen))
+        return self.of_row[rows].astype(np.int64), self.rows.pane_s[rows], self.rows.sums[rows, measure]
 
     @cached_property
     def _order(self) -> tuple[np.ndarray[tuple[int], np.dtype[np.intp]], Times]:
         """Rows by scope, then pane; and their panes."""
-        order = np.lexsort((self._rows.pane_s, self._of_row))
-        return order, self._rows.pane_s[order]
+        order = np.lexsort((self.rows.pane_s, self.of_row))
+        return order, self.rows.pane_s[order]
 
 
 def _key(scope: Places, times_s: Times) -> Times:

@@ -126,6 +126,14 @@ class Clocks:
             self.ticked_ms = tick.now_ms
         self._move()
 
+    def believes(self, block: DeltaBlock) -> bool:
+        """Whether no event time, of a slice or before it, is further ahead than is believed.
+
+        While the slice is added, the newest event time then is that of the newest pane.
+        """
+        before = all(s.event_ms <= self.now_ms + AHEAD_MS for s in self.sources.values())
+        return before and block.event_ms <= block.record_ms + AHEAD_MS
+
     @property
     def learning(self) -> bool:
         """Whether an active source partition is reading history."""
