@@ -63,13 +63,13 @@ def score_axes(
     by_axis = [of_unit[scores.unit] for of_unit in scope_of_unit]
     inside = [np.flatnonzero(scope != NOTHING) for scope in by_axis]
     places = [scope[some] + end for scope, some, end in zip(by_axis, inside, ends[:-1], strict=True)]
-    summed = _sum_by_scope(scores.columns[:, :, np.concatenate(inside)], np.concatenate(places), ends[-1])
+    summed = _sum_by_scope(scores.columns, np.concatenate(inside), np.concatenate(places), ends[-1])
     together = _scored(scores, summed)
     return [together.part(first, end) for first, end in pairwise(ends)]
 
 
 def _scored(scores: UnitScores, summed: FloatArray) -> ScopeScores:
-    """From the columns of the units, summed by scope: float64[8, S, n]."""
+    """From the columns of the units, summed by scope: float64[7, S, n]."""
     calls, mean, usual = summed[CALLS], *(summed[c] / np.maximum(summed[CALLS], 1) for c in (SCORE, EXPECTED))
     effect = np.stack([
         np.exp2(m - u) - 1 if signal in LENGTHS else m - u
@@ -158,9 +158,16 @@ def _per_unit(values: IntArray, unit_of_cell: IntArray, units: int) -> IntArray:
     return totals[unit_of_cell]
 
 
-def _sum_by_scope(values: FloatArray, scope: IntArray, scopes: int) -> FloatArray:
-    """Sums by scope in one pass: float64[K, S, a] to float64[K, S, n]."""
-    rows = values.shape[0] * values.shape[1]
-    place = (np.arange(rows)[:, None] * scopes + scope).ravel()
-    summed = np.bincount(place, values.ravel(), rows * scopes).astype(np.float64)
-    return summed.reshape(*values.shape[:2], scopes)
+def _sum_by_scope(columns: FloatArray, unit: IntArray, scope: IntArray, scopes: int) -> FloatArray:
+    """Sums by scope: float64[K, S, a] to float64[K, S, n].
+
+    Row after row, so that one row and its sums stay in the processor's caches: all at once take seven times as long.
+
+    Args:
+        columns: what is summed.
+        unit: int64[k], column of each addend. scope: int64[k], where it goes. scopes: n.
+    """
+    summed = np.empty((*columns.shape[:2], scopes))
+    for row in np.ndindex(columns.shape[:2]):
+        summed[row] = np.bincount(scope, columns[row][unit], scopes)
+    return summed

@@ -16,7 +16,7 @@ from tokenfuse.detect.signals import moments, score_sums
 
 HOUR_SECONDS: Final = 3600
 DAY_SECONDS: Final = 86_400
-CALLS, SCORE, EXPECTED, RESIDUAL, CLIPPED, SPREAD, THIRD, SHIFT = range(8)
+CALLS, SCORE, EXPECTED, RESIDUAL, CLIPPED, SPREAD, THIRD = range(7)
 """Columns of UnitScores."""
 
 CLIP: Final = 6.0
@@ -54,7 +54,7 @@ class UnitScores:
 
     Attributes:
         unit: int64[a], which units.
-        columns: float64[8, S, a]: calls, sum S, N mu, a R, a R clipped, a^2 var, a^3 var b, a N D.
+        columns: float64[7, S, a]: calls, sum S, N mu, a R, a R clipped, a^2 var, a^3 var b.
         window_seconds: the window.
     """
 
@@ -128,6 +128,6 @@ def score_units(now: IntArray, normal: Usual, before_per_hour: FloatArray, windo
     most = CLIP * np.sqrt(spread)
     columns = np.stack([
         np.broadcast_to(calls, score.shape), score, expected, residual, np.clip(residual, -most, most), spread,
-        spread * weight * normal.step[:, unit], weight * shift,
+        spread * weight * normal.step[:, unit],
     ])  # fmt: skip
     return UnitScores(normal.signals, unit, columns, window_seconds)

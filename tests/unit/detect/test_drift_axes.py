@@ -18,7 +18,7 @@ AXES = st.lists(st.integers(1, 9), min_size=1, max_size=4)
 def units(random: np.random.Generator) -> UnitScores:
     """Some of the units have calls; all columns but the residuals are positive."""
     unit = np.flatnonzero(random.random(UNITS) < 0.7)
-    columns = random.lognormal(2.0, 1.5, (8, len(CELL_SIGNALS), len(unit)))
+    columns = random.lognormal(2.0, 1.5, (7, len(CELL_SIGNALS), len(unit)))
     columns[3:5] *= random.choice([-1.0, 1.0], columns[3:5].shape)
     return UnitScores(tuple(CELL_SIGNALS), unit, columns, 300)
 
