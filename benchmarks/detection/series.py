@@ -48,7 +48,16 @@ RECORD_FACTOR: Final = 1.2
 QUIET_S: Final = 48 * 3600
 """An alert is raised again within two days only by a larger score: NAB counts every row, agents count incidents."""
 BEFORE_HOURS: Final = 3
-USUAL_COLUMNS: Final = ("mean", "variance", "shift", "step", "tau2", "calls_per_hour", "known")
+USUAL_COLUMNS: Final = (
+    "mean",
+    "variance",
+    "shift",
+    "step",
+    "tau2",
+    "calls_per_hour",
+    "calls_per_run",
+    "known",
+)
 NORMAL_MAD: Final = 0.6745
 """Median absolute deviation of a normal variable of variance 1."""
 

@@ -17,7 +17,14 @@ import numpy.typing as npt
 from tokenfuse.detect.arrays import BoolArray, FloatArray
 
 DAYS: Final = 14
+WEEK: Final = 7
+NEW_DAYS: Final = 3
+"""A Friday, a day of the weekend and a Monday."""
+
 FIRED_DAYS_MAX: Final = 3
+UNKNOWN: Final = 1e9
+"""A bar that nothing beats."""
+
 Floats = npt.NDArray[np.float32]
 
 
@@ -77,9 +84,16 @@ class Records:
         """What an alarm has to beat: float64[R, n]; 0 where nothing is known.
 
         Fewer days have smaller records: until two weeks are known the bar is higher by the share of them that is not.
+        A scope that comes when others are known for a week can wait: its first days are not judged, and until it is known
+        for a week the bar is higher still. In an installation's own first week nobody knows better.
         """
         if self._bars is None:
-            self._bars = self._largest() * (2 - self.known_days / DAYS)
+            unknown = 1 - self.known_days / DAYS
+            young = np.zeros_like(unknown)
+            if self.known_days.max(initial=0) >= WEEK:
+                young = np.maximum(1 - self.known_days / WEEK, 0)
+            is_new = young > 1 - NEW_DAYS / WEEK
+            self._bars = np.where(is_new, UNKNOWN, self._largest() * (1 + unknown + young))
         return self._bars
 
     def _close(self, days: int) -> None:

@@ -22,7 +22,7 @@ CELL_SIGNALS: Final[tuple[DriftSignal, ...]] = ("prompt", "output", "cache", "re
 GROUP_SIGNALS: Final[tuple[DriftSignal, ...]] = ("tier",)
 """Compared within a group of cells that differ in the model only: a call that moves to another model changes its cell."""
 
-GROUP_MEASURES: Final = ("calls", "tier_frontier", "tier_reasoning")
+GROUP_MEASURES: Final = ("calls", "tier_frontier", "tier_reasoning", "runs")
 """All that GROUP_SIGNALS are made of."""
 
 LENGTHS: Final = ("prompt", "output")
@@ -33,6 +33,11 @@ SHARE_MIN, SHARE_MAX = 0.003, 0.997
 SHIFT_LENGTH: Final = float(np.log2(1.3))
 """Shift of a log length worth finding: 30 %."""
 
+RUN_CALLS_MAX: Final = 40
+RUNS_RARE: Final = 1000
+"""Calls of one agent run are alike, so a run counts for as many calls as one, up to RUN_CALLS_MAX of them. Where fewer than
+one call in RUNS_RARE begins a run, calls are not agents'."""
+
 SPREAD_MIN: Final = 0.05
 """Constant prompts have no variance; a floor of 3.5 % of length keeps the first odd call quiet."""
 
@@ -42,7 +47,7 @@ class Moments:
     """Per-call moments, float64[S, u] each: S signals, u units (cells, or groups of cells).
 
     Attributes:
-        mean, variance: of the score S of one call.
+        mean, variance: of the score S of one call; of calls in runs the variance of a whole run's mean, times its calls.
         shift: D, the expected shift under the alternative; weighs the units.
         step: b, the largest amount by which one call can exceed the mean; 0 where unbounded (lengths).
     """
@@ -51,6 +56,14 @@ class Moments:
     variance: FloatArray
     shift: FloatArray
     step: FloatArray
+
+
+def calls_per_run(sums: IntArray) -> FloatArray:
+    """By how much calls of runs are fewer surprises than calls: float64[...] from int64[M, ...], 1 where there are no runs."""
+    calls, runs = sums[INDEX["calls"]], sums[INDEX["runs"]]
+    agents = runs * RUNS_RARE >= np.maximum(calls, 1)
+    found: FloatArray = np.where(agents, np.clip(calls / np.maximum(runs, 1), 1, RUN_CALLS_MAX), 1.0)
+    return found
 
 
 def score_sum(signal: DriftSignal, sums: IntArray) -> FloatArray:
@@ -86,7 +99,8 @@ def moments(signals: Sequence[DriftSignal], mean: FloatArray, sums: IntArray) ->
         sums: int64[M, u] over the whole past, for the spread of lengths.
     """
     columns = [_moments(signal, each, sums) for signal, each in zip(signals, mean, strict=True)]
-    return Moments(mean, *(np.stack(parts) for parts in zip(*columns, strict=True)))
+    variance, shift, step = (np.stack(parts) for parts in zip(*columns, strict=True))
+    return Moments(mean, variance * calls_per_run(sums), shift, step)
 
 
 def natural(signal: DriftSignal, mean: FloatArray) -> FloatArray:

@@ -364,6 +364,53 @@ def test_a_price_that_is_wrong_is_explained_by_no_spike_and_explains_none() -> N
     assert [alert.inhibited_by for alert in story.standing().values()] == [None, None]
 
 
+def drifts_apart(hours: int, scope: str = "tenant=late", driver: str = "prompt") -> Story:
+    """Answers of one feature cost more for everybody; so many hours later one customer is found, whose money it is."""
+    by_driver = {"prompt": "late", "cache": "late-cache"}
+    story = Story([
+        drift("features", axis="feature", driver="prompt", signal="prompt"),
+        drift("late", axis=scope.split("=", maxsplit=1)[0], driver="prompt", signal="prompt"),
+        drift("late-cache", axis=scope.split("=", maxsplit=1)[0], driver="cache", signal="cache"),
+    ])  # fmt: skip
+    story.verdict("features", "feature=chat", usd=50.0, driver="prompt", drivers=(DriverPart("prompt", USD),))
+    story.wait(hours * 3600)
+    story.verdict(
+        by_driver[driver], scope, usd=1.0, driver=driver, drivers=(DriverPart(driver, USD),),
+        contributors=(part("feature", "chat", 1.0),),
+    )  # fmt: skip
+    story.wait(10)
+    return story
+
+
+def test_what_got_dearer_for_everybody_explains_a_customer_who_wakes_up_a_day_later() -> None:
+    assert scopes(drifts_apart(30).pages()) == [{"feature": "chat"}]
+
+
+def test_a_day_later_it_explains_neither_another_cause_nor_what_is_no_customers() -> None:
+    assert len(drifts_apart(30, driver="cache").pages()) == 2
+    assert len(drifts_apart(30, scope="model=gpt").pages()) == 2
+    assert len(drifts_apart(1, scope="model=gpt").pages()) == 1
+
+
+def test_a_customers_wrong_prices_explain_no_price_a_day_later() -> None:
+    """A tenant pays for two models that got dearer on two days: the second is news."""
+    prices = [
+        PriceRule(
+            id=axis, kind="price", driver="price", maturity="stable", axis=axis, severity="page", mode="warn",
+            measure="off_book", share_max=0.05, window_seconds=3600, calls_min=20, floor_nanousd=0,
+        ) for axis in ("tenant", "model")
+    ]  # fmt: skip
+    story = Story(prices)
+    story.verdict("tenant", ACME, usd=50.0, driver="price")
+    story.wait(30 * 3600)
+    story.verdict(
+        "model", "model=gpt", usd=1.0, driver="price", contributors=(part("tenant", "acme", 1.0),),
+    )  # fmt: skip
+    story.wait(10)
+
+    assert len(story.pages()) == 2
+
+
 def silence(name: str, axis: str) -> AbsenceRule:
     return AbsenceRule(
         id=name, kind="absence", driver="volume", maturity="stable", axis=axis, severity="page", mode="warn",

@@ -123,6 +123,26 @@ def test_no_scope_fires_in_a_week_of_hours_on_steady_traffic():
     assert alarms == 0
 
 
+def test_calls_of_one_agent_run_are_one_surprise_and_runs_that_all_changed_are_found():
+    """A run's calls are alike, so an hour of two or three runs is no hundred calls; a run longer than usual is still one."""
+    past, rng = [Cell(run=40, per_hour=120, spread=1.0)], np.random.default_rng(3)
+    pairs, six_hours = one_scope(1), 6 * 3600
+    baseline = learn_baseline(history(past, 336, rng), pairs.group_of_cell)
+    z = {
+        name: [
+            score_drift(window([now], 6, rng), baseline, pairs, rule("prompt"), six_hours).z[0] for _ in range(50)
+        ]
+        for name, now in (
+            ("usual", past[0]),
+            ("long", past[0].but(run=400)),
+            ("changed", past[0].but(prompt=16_000)),
+        )
+    }  # fmt: skip
+    assert max(z["usual"]) < 4
+    assert max(z["long"]) < 4
+    assert min(z["changed"]) > 5
+
+
 def test_hours_that_differ_from_one_another_in_the_past_widen_what_is_normal():
     """Prompts swing by 1.6 from hour to hour: the same swing later is no drift, on steady cells it is."""
     rng = np.random.default_rng(5)

@@ -23,6 +23,8 @@ class Cell:
     retried: float = 0.02
     frontier: bool = False
     price: float = 1.0
+    run: int = 0
+    """Calls of an agent run, all alike; 0: calls are no agents'."""
 
     def but(self, **changes) -> Cell:
         return replace(self, **changes)
@@ -30,10 +32,14 @@ class Cell:
 
 def sums(cell: Cell, hours: float, rng: np.random.Generator) -> np.ndarray:
     """int64[M]: what Poisson many calls of a cell add up to over that time."""
-    n = rng.poisson(cell.per_hour * hours)
-    prompt = np.rint(cell.prompt * rng.lognormal(0, cell.spread, n)).astype(np.int64)
-    output = np.rint(cell.output * rng.lognormal(0, cell.spread, n)).astype(np.int64)
-    hit = rng.random(n) < cell.cached
+    each = max(cell.run, 1)
+    runs = rng.poisson(cell.per_hour * hours / each)
+    n = runs * each
+    prompt, output = (
+        np.repeat(np.rint(length * rng.lognormal(0, cell.spread, runs)).astype(np.int64), each)
+        for length in (cell.prompt, cell.output)
+    )
+    hit = np.repeat(rng.random(runs) < cell.cached, each)
     read = np.where(hit, prompt * 9 // 10, 0)
     cost = np.rint(cell.price * (INPUT * (prompt - read) + CACHE_READ * read + OUTPUT * output)).astype(
         np.int64
@@ -42,6 +48,7 @@ def sums(cell: Cell, hours: float, rng: np.random.Generator) -> np.ndarray:
     row = dict.fromkeys(MEASURES, 0) | {
         "calls": n, "cost_nanousd": cost.sum(), "input_tokens": prompt.sum(), "output_tokens": output.sum(),
         "cache_read_tokens": read.sum(), "cached_calls": hit.sum(), "retries": (rng.random(n) < cell.retried).sum(),
+        "runs": runs if cell.run else 0,
         "tier_frontier" if cell.frontier else "tier_small": n,
         "prompt_log": prompt_log.sum(), "prompt_log_sq": (prompt_log**2).sum(),
         "output_log": output_log.sum(), "output_log_sq": (output_log**2).sum(),

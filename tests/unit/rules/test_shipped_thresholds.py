@@ -49,7 +49,7 @@ EXEMPT = {
     "monthly-burn@6": {"floor_nanousd"},
     "monthly-burn@1": {"floor_nanousd"},
     "burst.tenant": {"calls_min", "factor", "surprise_min"},
-    "user-burst": {"calls_min", "factor", "floor_nanousd_per_hour", "surprise_min", "times_record"},
+    "user-burst": {"calls_min", "factor", "surprise_min", "times_record"},
 }
 """Not yet held by a test of traffic: floors that a sibling's test holds, and conditions of a burst that back each other up
 (tests/unit/detect/test_burst.py holds them one by one)."""

@@ -4,7 +4,9 @@ Why it is done this way:
 - A person needs one message, about the scope where the money is. So an alert is explained by a larger one that its
   own money flows through, as the evidence in dollars says (contributors), never by names alone.
 - An explanation must not hide news. A less severe alert never explains a more severe one, and an alert that has
-  stood for a day does not explain what starts now: it was read and closed in the reader's mind.
+  stood for a day does not explain what starts now: it was read and closed in the reader's mind. Unless it is the same
+  cause and still goes on for everybody: a model that got dearer on Monday is what a tenant pays for who wakes up on
+  Tuesday. What happens to one customer says nothing about the next.
 - What stops traffic is told. An alert whose switch is enforced is explained only by another such alert, or by one on
   the scope that owns it (the user of a run, the tenant of a user): 400 blocked users are still one page. A burst is
   but the first seconds of what a cap then stops, so it explains none.
@@ -35,6 +37,10 @@ if TYPE_CHECKING:
 SAME_TIME_MS: Final = 6 * 3_600_000
 """Breaches whose beginnings lie further apart are two incidents: the slowest detectors are hours behind the fastest."""
 
+CUSTOMERS: Final = frozenset({"tenant", "user", "run_id"})
+LASTING: Final = frozenset({"drift", "price"})
+"""Kinds whose cause has a name and goes on until somebody mends it; calls may become too many for many reasons."""
+
 SEVERITIES: Final = {"info": 0, "ticket": 1, "page": 2}
 
 SPECIFIC: Final = ("run_id", "user", "prompt_template", "feature", "tenant", "model")
@@ -54,7 +60,9 @@ def explains(a: AlertRecord, b: AlertRecord) -> bool:
         return False
     if a.scope == b.scope and a.facts.ladder == b.facts.ladder:
         return _is_higher_rung(a, b)
-    return _at_the_same_time(a, b) and (_covers(a, b) or _names(a, b) or _flows_through(a, b))
+    if not (_at_the_same_time(a, b) or _goes_on(a, b)):
+        return False
+    return _covers(a, b) or _names(a, b) or _flows_through(a, b)
 
 
 def rank(alert: AlertRecord) -> Rank:
@@ -129,6 +137,15 @@ def _owner_places(scope: str) -> list[int]:
 def _at_the_same_time(a: AlertRecord, b: AlertRecord) -> bool:
     """By event time or by when they were found: a day's spike begins at midnight, and long windows find late."""
     return min(abs(a.starts_ms - b.starts_ms), abs(a.since_ms - b.since_ms)) <= SAME_TIME_MS
+
+
+def _goes_on(a: AlertRecord, b: AlertRecord) -> bool:
+    """Whether a page about what all customers share still breaches, and `b` is the same finding at one of them."""
+    shared, own = ({axis for axis, _ in pairs(scope)} for scope in (a.scope, b.scope))
+    if a.inhibited_by is not None or shared & CUSTOMERS or not own & CUSTOMERS:
+        return False
+    same = a.facts.ladder == b.facts.ladder and a.evidence.driver == b.evidence.driver
+    return same and a.facts.kind in LASTING and a.breaching and a.since_ms <= b.since_ms
 
 
 def _is_higher_rung(a: AlertRecord, b: AlertRecord) -> bool:
