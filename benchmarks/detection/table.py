@@ -15,16 +15,17 @@ FLOOR_NANOUSD: Final = 250_000_000
 CALLS_MANY: Final = 5_000
 DENSE_PER_HOUR: Final = 300.0
 
-Row = tuple[str, Callable[[Sequence[Judgement]], str]]
+Row = tuple[str, str, Callable[[Sequence[Judgement]], str]]
+"""Name, what is to be reached, and the cell of one method."""
 
 
 def table(judgements: Sequence[Judgement]) -> str:
     """Markdown; methods in the order of their first appearance."""
     methods = list(dict.fromkeys(judgement.method for judgement in judgements))
-    lines = [f"| | {' | '.join(methods)} |", "|---" * (len(methods) + 1) + "|"]
-    for name, cell in ROWS:
+    lines = [f"| | to reach | {' | '.join(methods)} |", "|---" * (len(methods) + 2) + "|"]
+    for name, goal, cell in ROWS:
         cells = (cell([j for j in judgements if j.method == method]) for method in methods)
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+        lines.append(f"| {name} | {goal} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -96,39 +97,48 @@ def _explained(some: Sequence[Judgement]) -> str:
 
 
 ROWS: Final[tuple[Row, ...]] = (
-    ("seeds", lambda s: ", ".join(str(j.seed) for j in s)),
-    ("recall", lambda s: recall(verdicts(s))),
+    ("seeds", "", lambda s: ", ".join(str(j.seed) for j in s)),
+    ("recall", ">= .92", lambda s: recall(verdicts(s))),
     (
         f"recall, excess above ${FLOOR_NANOUSD / 1e9}",
+        "",
         lambda s: recall([v for v in verdicts(s) if v.excess_nanousd >= FLOOR_NANOUSD]),
     ),
     (
         f"recall, excess below ${FLOOR_NANOUSD / 1e9}",
+        "",
         lambda s: recall([v for v in verdicts(s) if v.excess_nanousd < FLOOR_NANOUSD]),
     ),
-    ("recall, more than 5,000 calls", lambda s: recall([v for v in verdicts(s) if v.calls > CALLS_MANY])),
-    ("recall by pages", lambda s: share([v.paged for v in verdicts(s)])),
+    (
+        "recall, more than 5,000 calls",
+        ">= .97",
+        lambda s: recall([v for v in verdicts(s) if v.calls > CALLS_MANY]),
+    ),
+    ("recall by pages", "", lambda s: share([v.paged for v in verdicts(s)])),
     (
         "recall by chance",
+        "",
         lambda s: f"{sum(v.by_chance for v in verdicts(s)) / max(len(verdicts(s)), 1):.3f}",
     ),
-    ("median delay", lambda s: delay(verdicts(s))),
+    ("median delay", "<= 18 min", lambda s: delay(verdicts(s))),
     (
         "median delay, 300 calls/h and more",
+        "<= 10 min",
         lambda s: delay([v for v in verdicts(s) if v.calls_per_hour >= DENSE_PER_HOUR]),
     ),
-    ("median delay, fan-out and burn", lambda s: delay(_of(s, "fan_out", "burn"))),
-    ("loops: median share of excess burnt", lambda s: _burnt(_of(s, "agent_loop"))),
-    ("false pages per scope-week", lambda s: rate([j.false_pages for j in s], WEEKS)),
-    ("false pages and tickets per scope-week", lambda s: rate([j.false_all for j in s], WEEKS)),
-    ("null run: pages and tickets per scope-week", lambda s: rate([j.null_all for j in s], WEEKS)),
-    ("right driver, of found", lambda s: share([v.right_driver for v in _found(s)])),
-    ("right scope, of found", lambda s: share([v.right_scope for v in _found(s)])),
-    ("the very scope, of found", lambda s: share([v.same_scope for v in _found(s)])),
-    ("median share of excess burnt, of found", lambda s: _burnt(_found(s))),
+    ("median delay, fan-out and burn", "<= 10 s", lambda s: delay(_of(s, "fan_out", "burn"))),
+    ("loops: median share of excess burnt", "< .2", lambda s: _burnt(_of(s, "agent_loop"))),
+    ("false pages per scope-week", "<= .05", lambda s: rate([j.false_pages for j in s], WEEKS)),
+    ("false pages and tickets per scope-week", "<= .15", lambda s: rate([j.false_all for j in s], WEEKS)),
+    ("null run: pages and tickets per scope-week", "<= .01", lambda s: rate([j.null_all for j in s], WEEKS)),
+    ("right driver, of found", ">= .96", lambda s: share([v.right_driver for v in _found(s)])),
+    ("right scope, of found", ">= .92", lambda s: share([v.right_scope for v in _found(s)])),
+    ("the very scope, of found", "", lambda s: share([v.same_scope for v in _found(s)])),
+    ("median share of excess burnt, of found", "<= .05", lambda s: _burnt(_found(s))),
     (
         "alerts per found incident",
+        "",
         lambda s: f"{sum(v.alerts for v in _found(s)) / max(len(_found(s)), 1):.1f}",
     ),
-    ("drivers add up / do not / absent", _explained),
+    ("drivers add up / do not / absent", "all add up", _explained),
 )
