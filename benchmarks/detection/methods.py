@@ -12,7 +12,7 @@ from benchmarks.detection.alerts import Raised
 from benchmarks.detection.calls import Calls
 from benchmarks.detection.labels import Labels
 from benchmarks.detection.panes import cost_of_scopes, scopes_of
-from benchmarks.detection.replays import INPUTS, replay
+from benchmarks.detection.replays import INPUTS, begin_both, replay
 
 RECIPE: Final = "recipe"
 BASELINES: Final = (*baselines.METHODS, RECIPE)
@@ -44,7 +44,8 @@ Alerts = dict[str, list[Raised]]
 def product(seed: Seed, method: str, rules: Path, *, null: bool) -> Alerts:
     """Alerts of `tokenfuse replay` with these rules."""
     names = [name for name in INPUTS if null or name != "null"]
-    return {name: replay(seed.directory, name, rules, seed.directory / f"{method}-{name}") for name in names}
+    begin_both(seed.directory, rules, method)
+    return {name: replay(seed.directory, name, rules, method) for name in names}
 
 
 def baseline(seed: Seed, method: str) -> Alerts:
