@@ -51,8 +51,8 @@ EXEMPT = {
     "burst.tenant": {"calls_min", "factor", "surprise_min"},
     "user-burst": {"calls_min", "factor", "surprise_min", "times_record"},
 }
-"""Not yet held by a test of traffic: floors that a sibling's test holds, and conditions of a burst that back each other up
-(tests/unit/detect/test_burst.py holds them one by one)."""
+"""Held by two figures and no traffic (test_shipped_thresholds_alone.py): floors that a sibling's test of traffic holds, and
+conditions of a burst that back each other up."""
 
 
 def one_of_each(loaded: Loaded) -> Iterator[AnyRule]:
