@@ -97,7 +97,7 @@ LEARNED_EXEMPT = {
     "volume-surge": {"calls_min"},
 }
 """Of shares a small change is never certain in a day of traffic; the next test holds what they may move by. A scope quiet
-enough for `calls_min` of volume has a record that says more (tests/unit/detect/test_volume.py holds it)."""
+enough for `calls_min` of volume has a record that says more (test_shipped_thresholds_alone.py holds it)."""
 
 
 @pytest.mark.parametrize(

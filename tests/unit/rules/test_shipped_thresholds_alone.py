@@ -13,6 +13,7 @@ from tokenfuse.detect.agent import over
 from tokenfuse.detect.burn_rate import Budgets, burn_rate
 from tokenfuse.detect.burst import burst
 from tokenfuse.detect.spike import spike_of_total
+from tokenfuse.detect.volume import PRIOR_CALLS, VolumeScores, exceeds
 from tokenfuse.rules.loader import load
 
 USD = 1_000_000_000
@@ -76,6 +77,16 @@ def burn(budget_usd: int, planned_usd: float) -> Pair:
     return fires
 
 
+def surge(larger: int) -> Pair:
+    """So many calls in a window that usually has five, and one less."""
+
+    def fires(rule: Any) -> list[bool]:
+        seen = np.array([larger, larger - 1]) + PRIOR_CALLS
+        return list(exceeds(rule, VolumeScores(seen, np.full(2, 5.0), np.ones(2, np.bool_)), np.full(2, 5.0)))
+
+    return fires
+
+
 ALONE: dict[tuple[str, str], Pair] = {
     ("burst.tenant", "calls_min"): calls(12, 0.05),
     ("burst.tenant", "factor"): calls(121, 30, phi=0.01),
@@ -94,6 +105,7 @@ ALONE: dict[tuple[str, str], Pair] = {
     ("run-seconds", "floor_nanousd"): run(0.5),
     ("user-runs", "floor_nanousd"): run(5),
     ("feature-fan-out", "floor_nanousd"): run(0.5),
+    ("volume-surge.tenant", "calls_min"): surge(20),
     ("monthly-burn@6", "floor_nanousd"): burn(60, 0.5),
     ("monthly-burn@1", "floor_nanousd"): burn(5, 0.5),
 }
