@@ -72,6 +72,9 @@ class Shell:
         for done in self.unanswered:
             done.set_result(None)
         self.unanswered.clear()
+        async with asyncio.timeout(30):  # a cut that took long is followed by a rest
+            while not (self.unanswered or self.acked):  # noqa: ASYNC110 - only asking tells
+                await asyncio.sleep(0.01)
         for _ in range(10):
             await asyncio.sleep(0)
 
