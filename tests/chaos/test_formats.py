@@ -8,15 +8,17 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from tests.chaos.next_release import MEASURE
-from tests.support.ingest import deltas_of, eventually
+from tests.support.ingest import deltas_of, eventually, messages
 from tests.support.pipeline import NEXT_RELEASE, Pipeline
 from tests.support.topic_reader import read_rollups
 from tests.support.traffic import Traffic
 
 from tokenfuse.contracts.block import FORMAT
-from tokenfuse.contracts.topics import ROLLUPS
+from tokenfuse.contracts.topics import DECIDER_CHECKPOINT, ROLLUPS
+from tokenfuse.runtime.statelog.rows import FORMAT as CHECKPOINT_FORMAT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,6 +81,10 @@ async def test_the_next_release_reads_what_this_one_wrote_and_this_one_refuses_w
     pipeline.start("decider-1", NEXT_RELEASE)
     await pipeline.check(traffic.truth)
     assert await answers(pipeline) == 300
+    pipeline.wait_ready("decider-1")
+    await eventually(
+        lambda: is_newer(pipeline, DECIDER_CHECKPOINT), "the next release's decider has a checkpoint"
+    )
 
     for name in ("agents-1", "decider-1", "ingest-1"):
         assert pipeline.stop(name) == 0
@@ -93,6 +99,13 @@ async def test_the_next_release_reads_what_this_one_wrote_and_this_one_refuses_w
     await pipeline.check(traffic.truth)
     assert await answers(pipeline) == 400
     assert not pipeline.exits
+
+
+async def is_newer(pipeline: Pipeline, checkpoint_topic: str) -> bool:
+    """Whether the next release has written a checkpoint there."""
+    kept = await messages(pipeline.settings, checkpoint_topic)
+    heads = (each.value for records in kept.values() for each in records if each.key.endswith(b"|head"))
+    return any(msgspec.msgpack.decode(value)[0] > CHECKPOINT_FORMAT for value in heads if value is not None)
 
 
 async def eventually_cut(pipeline: Pipeline, traffic: Traffic) -> None:
