@@ -169,18 +169,28 @@ def _ids(partition: int, number: int, record_ms: int, count: int) -> bytes:
 
 
 @contextmanager
-def feeding(stage: Stage, prefix: str, events_per_second: int) -> Iterator[None]:
-    """Events at a steady rate in the background."""
+def feeding(
+    stage: Stage, prefix: str, events_per_second: int, *, forward: int = 1, for_seconds: float = 0
+) -> Iterator[None]:
+    """Events at a steady rate in the background.
+
+    Args:
+        forward: seconds that pass in events and records while one passes here.
+        for_seconds: after so long the events reach the present.
+    """
     stop = threading.Event()
     producer = Producer({"bootstrap.servers": stage.bootstrap_servers, "linger.ms": 5, "log_level": 2})
 
     def run() -> None:
-        feed = messages(Feed(10**9, start_ms=int(time.time() * 1000), events_per_second=events_per_second))
+        start_ms = int(1000 * (time.time() - (forward - 1) * for_seconds))
+        feed = Feed(10**9, start_ms=start_ms, events_per_second=events_per_second // forward)
+        calls = messages(feed)
         started, sent = time.monotonic(), 0
         while not stop.wait(0.01):
             while sent < (time.monotonic() - started) * events_per_second:
-                key, value = next(feed)
-                producer.produce(prefix + EVENTS, value, key, partition_of(key))
+                key, value = next(calls)
+                at_ms = start_ms + sent * 1000 // feed.events_per_second
+                producer.produce(prefix + EVENTS, value, key, partition_of(key), timestamp=at_ms)
                 sent += 1
             producer.poll(0)
 

@@ -20,7 +20,7 @@ def scope_key(scope: Scope) -> str:
     >>> scope_key({"tenant": "acme & co", "feature": "chat"})
     'feature=chat&tenant=acme%20%26%20co'
     """
-    return "&".join(f"{quote(axis, safe='')}={quote(scope[axis], safe='')}" for axis in sorted(scope))
+    return "&".join(_pair(axis, scope[axis]) for axis in sorted(scope))
 
 
 def parse_scope_key(key: str) -> dict[str, str]:
@@ -46,7 +46,11 @@ def axis_scope_key(axis: str, value: str) -> str:
     """
     if axis == GLOBAL:
         return ""
-    return value if axis == CELL or JOINT in axis else scope_key({axis: value})
+    return value if axis == CELL or JOINT in axis else _pair(axis, value)
+
+
+def _pair(axis: str, value: str) -> str:
+    return f"{quote(axis, safe='')}={quote(value, safe='')}"
 
 
 def fingerprint(rule: str, scope: str) -> str:

@@ -13,10 +13,15 @@ from tokenfuse.windows.pane import Ids
 from tokenfuse.windows.rows import Rows, Times
 
 TIME_BITS: Final = 36
-"""Seconds since the epoch below 2**36, so that scope and time sort as one number."""
-
+"""Seconds since the epoch are below 2**36."""
 
 Places = npt.NDArray[np.int64]
+
+
+def sort_keys(place: Places, times_s: Times) -> Times:
+    """One number for each pair of a place and a time, which sorts by place, then time; before 1970 counts as then."""
+    keys: Times = (place.astype(np.int64) << TIME_BITS) + np.maximum(times_s, 0)
+    return keys
 
 
 class Moments(NamedTuple):
@@ -66,10 +71,8 @@ class Ahead:
         times -= times % size_s
         inside = np.concatenate([[0], np.cumsum(np.maximum(self.rows.sums[order, measure], 0))])
         scope = self.of_row[order]
-        keys = (scope.astype(np.int64) << TIME_BITS) + times
-        first = np.searchsorted(
-            keys, np.maximum(keys - window_s + size_s, scope.astype(np.int64) << TIME_BITS)
-        )
+        keys = sort_keys(scope, times)
+        first = np.searchsorted(keys, sort_keys(scope, times - window_s + size_s))
         until = np.searchsorted(keys, keys, side="right")
         # What was there before counts whole until the window has left all of it.
         sums = inside[until] - inside[first]
@@ -100,12 +103,12 @@ class Ahead:
         moments = Moments(scope, np.clip(times, *span_s))
         starts, before = past
         old = np.repeat(chosen, len(starts)), np.tile(starts, len(chosen)), before.T.ravel()
-        keys = np.concatenate([_key(old[0], old[1]), _key(scope, times)])
+        keys = np.concatenate([sort_keys(old[0], old[1]), sort_keys(scope, times)])
         order = np.argsort(keys, kind="stable")
         keys, inside = keys[order], np.concatenate([[0], np.cumsum(np.concatenate([old[2], sums])[order])])
         first_s = moments.times_s - moments.times_s % size_s - window_s + size_s
-        until = np.searchsorted(keys, _key(scope, moments.times_s), side="right")
-        return moments, inside[until] - inside[np.searchsorted(keys, _key(scope, first_s))]
+        until = np.searchsorted(keys, sort_keys(scope, moments.times_s), side="right")
+        return moments, inside[until] - inside[np.searchsorted(keys, sort_keys(scope, first_s))]
 
     def _rows_of(self, chosen: Places, measure: int) -> tuple[Places, Times, Sums]:
         rows = np.flatnonzero(np.isin(self.of_row, chosen))
@@ -116,8 +119,3 @@ class Ahead:
         """Rows by scope, then pane; and their panes."""
         order = np.lexsort((self.rows.pane_s, self.of_row))
         return order, self.rows.pane_s[order]
-
-
-def _key(scope: Places, times_s: Times) -> Times:
-    keys: Times = (scope << TIME_BITS) + times_s
-    return keys

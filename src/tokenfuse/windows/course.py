@@ -5,17 +5,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from tokenfuse.contracts.block import PANE_SECONDS
-from tokenfuse.windows.ahead import TIME_BITS, Ahead
+from tokenfuse.windows.ahead import Ahead, Places, sort_keys
 from tokenfuse.windows.granularity import MINUTE, PANE_SECONDS_OF
 from tokenfuse.windows.narrow import Sums
 from tokenfuse.windows.pane import Ids
 from tokenfuse.windows.rows import Times
 from tokenfuse.windows.table import AxisTable
-
-Places = npt.NDArray[np.int64]
 
 
 class Steps(NamedTuple):
@@ -107,12 +104,12 @@ def _recent(
     until_s[-1] = ends[-1] + size - 1  # the last moment adds all that is left, be it of panes to come
     starts = np.arange(ends[0] - window_s + size, ends[-1] + size, size)
     k = len(ahead.ids)
-    keys = np.concatenate([_key(np.repeat(np.arange(k), len(starts)), np.tile(starts, k)),
-                           _key(ahead.of_row, ahead.rows.pane_s)])  # fmt: skip
+    keys = np.concatenate([sort_keys(np.repeat(np.arange(k), len(starts)), np.tile(starts, k)),
+                           sort_keys(ahead.of_row, ahead.rows.pane_s)])  # fmt: skip
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
-    first = np.searchsorted(keys, _key(place, (ends - window_s + size)[step]))
-    until = np.searchsorted(keys, _key(place, until_s[step]), side="right")
+    first = np.searchsorted(keys, sort_keys(place, (ends - window_s + size)[step]))
+    until = np.searchsorted(keys, sort_keys(place, until_s[step]), side="right")
     found = []
     for measure in measures:
         before = table.history(MINUTE, starts.tolist(), ahead.ids, measure)
@@ -120,8 +117,3 @@ def _recent(
         inside = np.concatenate([[0], np.cumsum(sums)])
         found.append(inside[until] - inside[first])
     return np.stack(found, axis=1)
-
-
-def _key(place: Places, times_s: Times) -> Times:
-    keys: Times = (place.astype(np.int64) << TIME_BITS) + np.maximum(times_s, 0)
-    return keys

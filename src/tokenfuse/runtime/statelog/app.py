@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import mode
 
@@ -12,7 +13,7 @@ from tokenfuse.runtime.broker.quirks import patch_faust_highwaters
 from tokenfuse.runtime.statelog import faust_internals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from tokenfuse.runtime.broker.quirks import BrokerTraits
     from tokenfuse.runtime.settings import Settings
@@ -42,6 +43,7 @@ def app_options(settings: Settings, spec: StateLogSpec, traits: BrokerTraits) ->
         "producer_max_request_size": BLOCK_BYTES_MAX,
         "producer_max_batch_size": 1024 * 1024,
         "producer_request_timeout": 60.0,
+        "producer_partitioner": partition_of_key,
         # At-least-once plus our checkpoints is exact; Faust's exactly_once has open faults that lose data.
         "processing_guarantee": "at_least_once",
         # The state lives in our cores. RocksDB counts own sends as read, and skips rows that it never saw.
@@ -62,6 +64,14 @@ def app_options(settings: Settings, spec: StateLogSpec, traits: BrokerTraits) ->
         "topic_disable_leader": True,
         "topic_partitions": spec.partitions,
     }
+
+
+def partition_of_key(key: bytes, partitions: Sequence[int], _available: Sequence[int]) -> int:
+    """Where a key goes that has no partition of its own, which is a rollup's: CRC-32, the `consistent` one of librdkafka.
+
+    aiokafka's is murmur2 in Python, 30 us for a key of 40 bytes: a fifteenth of all that agents did live.
+    """
+    return partitions[crc32(key) % len(partitions)]
 
 
 def build_app(
