@@ -9,7 +9,7 @@ import numpy as np
 from tokenfuse.contracts.ruleset import DriftRule
 from tokenfuse.decide.learned import LearnedJudge
 from tokenfuse.detect.arrays import IntArray
-from tokenfuse.detect.drift import breaches, excess_nanousd, threshold
+from tokenfuse.detect.drift import DOLLARS_Z_MIN, breaches, dollars_z, excess_nanousd, threshold
 from tokenfuse.detect.signals import GROUP_SIGNALS, natural
 
 
@@ -58,6 +58,13 @@ class DriftJudge(LearnedJudge[DriftRule, DriftHit]):
             units = self._board.baselines.cells.groups_of(cells.astype(np.int32))
         recent = self._board.recent.of(hit.window_seconds)[:, cells]
         return excess_nanousd(self.rule.signal, recent, past, units, judged)
+
+    def _is_certain(self, cells: IntArray, excess: IntArray, hit: DriftHit) -> bool:
+        units = cells
+        if self.rule.signal in GROUP_SIGNALS:
+            units = self._board.baselines.cells.group_of_cell()[cells]
+        z = self._board.unit_z(self.rule.signal, hit.window_seconds, units)
+        return dollars_z(excess, units, z) >= DOLLARS_Z_MIN
 
     def _fires(self, scopes: IntArray) -> None:
         self._board.fires(self.rule.signal, self.rule.axis, scopes)

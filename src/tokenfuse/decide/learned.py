@@ -24,6 +24,9 @@ from tokenfuse.detect.arrays import IntArray
 STEPS_S: Final = {60: 300, 120: 900, 300: 3600, 900: 86_400}
 """Windows up to so long are judged this often: what a day tells does not change within a minute."""
 
+FLOOR_SECONDS_MIN: Final = 3 * HOUR_S
+"""A floor by the day counts over so long at least: 25 cents a day are three cents, ten dollars a day are $1.25."""
+
 LearnedRule = DriftRule | VolumeRule
 R = TypeVar("R", DriftRule, VolumeRule)
 H = TypeVar("H")
@@ -93,7 +96,7 @@ class LearnedJudge(ABC, Generic[R, H]):
         cells = np.flatnonzero(self._members.of_cells() == scope)
         excess = self._excess(cells, hit)
         length = self._board.recent.length_seconds(self._window_of(hit))
-        if not self._is_costly(int(excess.sum()), length):
+        if not (self._is_costly(int(excess.sum()), length) and self._is_certain(cells, excess, hit)):
             return False
         self._standings.found(self.rule, value, self._finding(value, cells, excess, hit, judged_s), now_ms)
         return True
@@ -117,8 +120,13 @@ class LearnedJudge(ABC, Generic[R, H]):
         )
 
     def _is_costly(self, excess: int, length_seconds: int) -> bool:
-        """Whether an excess over a window is worth the rule's attention."""
+        """Whether an excess over a window is worth the rule's attention. What a few minutes cost more goes on seldom."""
+        length_seconds = max(length_seconds, FLOOR_SECONDS_MIN)
         return excess * 86_400 >= self.rule.floor_nanousd_per_day * length_seconds
+
+    def _is_certain(self, cells: IntArray, excess: IntArray, hit: H) -> bool:  # noqa: ARG002 - drift has doubts
+        """Whether the excess is one by the cells that it comes from."""
+        return True
 
     def _evidence(self, cells: IntArray, excess: IntArray, window_seconds: int) -> Evidence:
         past, _, hours = self._board.past(cells)

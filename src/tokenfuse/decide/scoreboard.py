@@ -13,10 +13,10 @@ from tokenfuse.decide.members import JointMembers, TableMembers, members_of
 from tokenfuse.decide.recent import Recent
 from tokenfuse.detect.arrays import BoolArray, FloatArray, IntArray
 from tokenfuse.detect.baseline import UnitBaseline, collapse
-from tokenfuse.detect.drift import ScopeScores, score_axes
+from tokenfuse.detect.drift import ScopeScores, plain_z, score_axes
 from tokenfuse.detect.records import Records
 from tokenfuse.detect.signals import CELL_SIGNALS, GROUP_SIGNALS
-from tokenfuse.detect.units import LONG_SECONDS, UnitScores, Usual, score_units, usual
+from tokenfuse.detect.units import LONG_SECONDS, RESIDUAL, SPREAD, UnitScores, Usual, score_units, usual
 from tokenfuse.detect.volume import PRIOR_CALLS, VolumeScores, score_volume
 
 DAY_S: Final = 86_400
@@ -72,11 +72,21 @@ class Scoreboard:
 
     def scores(self, signal: DriftSignal, window_seconds: int, axis: str) -> tuple[ScopeScores, int]:
         """Scores of every scope of an axis in a window, and the signal's row in them."""
-        kind, signals = ("groups", GROUP_SIGNALS) if signal in GROUP_SIGNALS else ("cells", CELL_SIGNALS)
+        kind, row = _place(signal)
         key = kind, window_seconds, axis
         if key not in self._scopes:
             self._scopes[key] = self._score(kind, window_seconds, axis)
-        return self._scopes[key], signals.index(signal)
+        return self._scopes[key], row
+
+    def unit_z(self, signal: DriftSignal, window_seconds: int, units: IntArray) -> FloatArray:
+        """Score in a window of some units alone, float64[n]: of cells, or for GROUP_SIGNALS of groups; 0 without calls."""
+        kind, row = _place(signal)
+        scores = self._score_units(kind, window_seconds)
+        if not len(scores.unit):
+            return np.zeros(len(units))
+        place = np.minimum(np.searchsorted(scores.unit, units), len(scores.unit) - 1)
+        z = plain_z(scores.columns[RESIDUAL, row, place], scores.columns[SPREAD, row, place])
+        return np.where(scores.unit[place] == units, z, 0.0)
 
     def bar(self, signal: DriftSignal, axis: str) -> FloatArray:
         """The record that a signal of each scope has to beat: float64[n]."""
@@ -177,3 +187,9 @@ class Scoreboard:
         baseline = self.baselines.baseline
         assert baseline is not None  # noqa: S101 - asked only once there is one
         return baseline.cells if kind == "cells" else baseline.groups
+
+
+def _place(signal: DriftSignal) -> tuple[str, int]:
+    """Kind of the units that a signal is judged on, and its row among that kind's signals."""
+    kind, signals = ("groups", GROUP_SIGNALS) if signal in GROUP_SIGNALS else ("cells", CELL_SIGNALS)
+    return kind, signals.index(signal)

@@ -22,6 +22,12 @@ from tokenfuse.detect.units import CALLS, CLIPPED, EXPECTED, RESIDUAL, SCORE, SP
 NOTHING: Final = -1
 """Scope of a unit that has none on the axis."""
 
+DOLLARS_Z_MIN: Final = 2.0
+"""Dollars as far above normal by chance are one case in forty; that something changed is certain by the score."""
+
+UNIT_Z_MIN: Final = 0.5
+"""A unit whose score is about nothing may have an excess, since scores of lengths are logarithms: it is not endlessly uncertain."""
+
 
 @dataclass(frozen=True, slots=True)
 class ScopeScores:
@@ -113,6 +119,21 @@ def excess_nanousd(
     each, rest = np.divmod(past[INDEX["cost_nanousd"]], past_count)
     normal = count * each + (2 * count * rest + past_count) // (2 * past_count)
     return np.where(known, recent[INDEX["cost_nanousd"]] - normal, 0)
+
+
+def dollars_z(excess: IntArray, units: IntArray, z: FloatArray) -> float:
+    """Standard deviations by which an excess in dollars is above nothing, if each unit's dollars are as uncertain as its score.
+
+    The score of a scope weighs units by what can be known of them, its dollars by what they cost: a cheap unit that
+    certainly changed and a dear one that happens to be above its mean make no incident together.
+
+    Args:
+        excess: int64[c] nano-dollars. units: int64[c], unit of each cell. z: float64[c], score of that unit alone.
+    """
+    _, first, place = np.unique(units, return_index=True, return_inverse=True)
+    dollars = np.bincount(place, excess)
+    deviations = dollars / np.maximum(np.abs(z[first]), UNIT_Z_MIN)
+    return float(dollars.sum() / max(np.sqrt(np.square(deviations).sum()), 1.0))
 
 
 def threshold(rule: DriftRule, usual: float) -> float:

@@ -11,7 +11,7 @@ from tests.unit.detect.traffic import Cell, history, measure, window
 
 from tokenfuse.contracts.ruleset import DriftRule, DriftSignal
 from tokenfuse.detect.baseline import learn_baseline
-from tokenfuse.detect.drift import bennett_z
+from tokenfuse.detect.drift import DOLLARS_Z_MIN, bennett_z, dollars_z
 
 HOURS = 96
 CHEAP, DEAR = Cell(), Cell(prompt=4000, cached=0.3, retried=0.1)
@@ -317,3 +317,30 @@ def test_bennetts_z_is_the_plain_one_for_small_steps_and_much_smaller_for_single
     assert small == pytest.approx(5.0, rel=1e-3)
     assert large < 3
     assert negative == -5.0
+
+
+def test_dollars_of_one_unit_are_as_certain_as_its_score() -> None:
+    assert dollars_z(np.array([30, 50]), np.array([7, 7]), np.array([5.0, 5.0])) == pytest.approx(5.0)
+
+
+def test_equal_units_that_changed_alike_are_together_as_certain_as_their_sum() -> None:
+    z = dollars_z(np.full(9, 1000), np.arange(9), np.full(9, 1.5))
+
+    assert z == pytest.approx(4.5)
+
+
+def test_a_cheap_unit_that_changed_and_a_dear_one_by_chance_are_no_excess() -> None:
+    excess, units = np.array([1_000, 120_000]), np.array([0, 1])
+
+    assert dollars_z(excess, units, np.array([9.0, 1.3])) < DOLLARS_Z_MIN
+    assert dollars_z(excess[::-1], units, np.array([9.0, 1.3])) > DOLLARS_Z_MIN
+
+
+def test_a_unit_whose_score_is_nothing_is_not_endlessly_uncertain() -> None:
+    excess, units = np.array([100_000, 1_000]), np.array([0, 1])
+
+    assert dollars_z(excess, units, np.array([5.0, 0.0])) == pytest.approx(5.0, rel=0.01)
+
+
+def test_no_excess_has_no_certainty() -> None:
+    assert dollars_z(np.zeros(3, np.int64), np.arange(3), np.ones(3)) == 0

@@ -91,6 +91,16 @@ async def test_a_broker_without_static_membership_is_not_asked_for_it(make_app: 
     assert make_app(TANSU).conf.consumer_group_instance_id is None
 
 
+async def test_a_key_goes_where_librdkafka_sends_it_and_the_producer_is_told_so(
+    make_app: Callable[..., Any],
+) -> None:
+    partitioner = make_app().producer.partitioner
+
+    # The check value of CRC-32 is that of "123456789": 0xCBF43926.
+    assert partitioner(b"123456789", [0, 1, 2, 3, 4, 5, 6], []) == 0xCBF43926 % 7
+    assert {partitioner(b"key %d" % i, [0, 1, 2], []) for i in range(50)} == {0, 1, 2}
+
+
 async def test_two_apps_share_a_process_but_no_directory(
     make_app: Callable[..., Any], tmp_path: Path
 ) -> None:
