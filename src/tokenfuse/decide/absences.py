@@ -43,10 +43,11 @@ class AbsenceJudge(AxisJudge[AbsenceRule]):
     """One absence rule on one deltas partition.
 
     Attributes:
-        interval_s: every so often of event time.
+        interval_s, hears_calls: as of `ClosedJudge`.
     """
 
     interval_s = INTERVAL_S
+    hears_calls = True
 
     def __init__(self, rule: AbsenceRule, court: Court) -> None:
         """Bind a rule to the panes that it reads."""

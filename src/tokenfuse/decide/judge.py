@@ -78,9 +78,11 @@ class ClosedJudge(Protocol):
 
     Attributes:
         interval_s: every so often of event time; a multiple of ten seconds.
+        hears_calls: it asks when a scope's newest call was: what a block holds of later panes must not be added yet.
     """
 
     interval_s: int
+    hears_calls: bool
 
     @property
     def rule(self) -> AnyRule:

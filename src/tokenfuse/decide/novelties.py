@@ -32,10 +32,11 @@ class NoveltyJudge(AxisJudge[NoveltyRule]):
     """One novelty rule on one deltas partition.
 
     Attributes:
-        interval_s: every so often of event time.
+        interval_s, hears_calls: as of `ClosedJudge`.
     """
 
     interval_s = INTERVAL_S
+    hears_calls = False
 
     def __init__(self, rule: NoveltyRule, court: Court) -> None:
         """Bind a rule to the panes that it reads."""

@@ -200,7 +200,7 @@ class Panel:
         if RUN in ahead and RUN not in axes and not self._learn_runs_ahead():
             axes.add(RUN)
         # Evidence shows the dearest call of a cell so far, also that of rules on closed panes.
-        batch.step({*axes, CELL})
+        batch.step({*axes, CELL, *(judge.rule.axis for judge in self._closed if judge.hears_calls)})
         # The others see nothing that they have not foreseen.
         self._awake = concerned
         return panes_s if axes else self._due(panes_s)
