@@ -169,28 +169,18 @@ def _ids(partition: int, number: int, record_ms: int, count: int) -> bytes:
 
 
 @contextmanager
-def feeding(
-    stage: Stage, prefix: str, events_per_second: int, *, forward: int = 1, for_seconds: float = 0
-) -> Iterator[None]:
-    """Events at a steady rate in the background.
-
-    Args:
-        forward: seconds that pass in events and records while one passes here.
-        for_seconds: after so long the events reach the present.
-    """
+def feeding(stage: Stage, prefix: str, events_per_second: int) -> Iterator[None]:
+    """Events at a steady rate in the background."""
     stop = threading.Event()
     producer = Producer({"bootstrap.servers": stage.bootstrap_servers, "linger.ms": 5, "log_level": 2})
 
     def run() -> None:
-        start_ms = int(1000 * (time.time() - (forward - 1) * for_seconds))
-        feed = Feed(10**9, start_ms=start_ms, events_per_second=events_per_second // forward)
-        calls = messages(feed)
+        feed = messages(Feed(10**9, start_ms=int(time.time() * 1000), events_per_second=events_per_second))
         started, sent = time.monotonic(), 0
         while not stop.wait(0.01):
             while sent < (time.monotonic() - started) * events_per_second:
-                key, value = next(calls)
-                at_ms = start_ms + sent * 1000 // feed.events_per_second
-                producer.produce(prefix + EVENTS, value, key, partition_of(key), timestamp=at_ms)
+                key, value = next(feed)
+                producer.produce(prefix + EVENTS, value, key, partition_of(key))
                 sent += 1
             producer.poll(0)
 
