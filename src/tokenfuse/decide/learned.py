@@ -25,7 +25,7 @@ STEPS_S: Final = {60: 300, 120: 900, 300: 3600, 900: 86_400}
 """Windows up to so long are judged this often: what a day tells does not change within a minute."""
 
 FLOOR_SECONDS_MIN: Final = 3 * HOUR_S
-"""A floor by the day counts over so long at least: 25 cents a day are three cents, ten dollars a day are $1.25."""
+"""A page's floor by the day counts over so long at least: ten dollars a day are $1.25. The ticket beside it says it earlier."""
 
 LearnedRule = DriftRule | VolumeRule
 R = TypeVar("R", DriftRule, VolumeRule)
@@ -121,11 +121,12 @@ class LearnedJudge(ABC, Generic[R, H]):
 
     def _is_costly(self, excess: int, length_seconds: int) -> bool:
         """Whether an excess over a window is worth the rule's attention. What a few minutes cost more goes on seldom."""
-        length_seconds = max(length_seconds, FLOOR_SECONDS_MIN)
+        if self.rule.severity == "page":
+            length_seconds = max(length_seconds, FLOOR_SECONDS_MIN)
         return excess * 86_400 >= self.rule.floor_nanousd_per_day * length_seconds
 
     def _is_certain(self, cells: IntArray, excess: IntArray, hit: H) -> bool:  # noqa: ARG002 - drift has doubts
-        """Whether the excess is one by the cells that it comes from."""
+        """Whether the excess is one by the cells that it comes from: somebody will be woken for it."""
         return True
 
     def _evidence(self, cells: IntArray, excess: IntArray, window_seconds: int) -> Evidence:

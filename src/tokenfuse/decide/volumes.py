@@ -53,6 +53,10 @@ class VolumeJudge(LearnedJudge[VolumeRule, VolumeHit]):
         cost = self._board.recent.of(hit.window_seconds)[INDEX["cost_nanousd"], cells]
         return excess_nanousd(cost, hit.calls, hit.usual)
 
+    def _is_costly(self, excess: int, length_seconds: int) -> bool:
+        """A short window counts as the longest: a surge of minutes has to have cost something, not only to go on to."""
+        return super()._is_costly(excess, max(length_seconds, self.rule.windows_seconds[-1]))
+
     def _fires(self, scopes: IntArray) -> None:
         for row in range(len(self.rule.windows_seconds)):
             self._board.records[VOLUME, self.rule.axis].fires(row, scopes)
