@@ -60,8 +60,6 @@ class DriftJudge(LearnedJudge[DriftRule, DriftHit]):
         return excess_nanousd(self.rule.signal, recent, past, units, judged)
 
     def _is_certain(self, cells: IntArray, excess: IntArray, hit: DriftHit) -> bool:
-        if self.rule.severity != "page":
-            return True
         units = cells
         if self.rule.signal in GROUP_SIGNALS:
             units = self._board.baselines.cells.group_of_cell()[cells]

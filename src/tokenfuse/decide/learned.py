@@ -42,6 +42,7 @@ class LearnedJudge(ABC, Generic[R, H]):
         self._witness = witness
         self._standings = standings
         self._members = board.members[rule.axis]
+        self._pages = rule.severity == "page"
         self._steps_s = [(w, _step_s(rule, w)) for w in rule.windows_seconds]
 
     @abstractmethod
@@ -96,7 +97,9 @@ class LearnedJudge(ABC, Generic[R, H]):
         cells = np.flatnonzero(self._members.of_cells() == scope)
         excess = self._excess(cells, hit)
         length = self._board.recent.length_seconds(self._window_of(hit))
-        if not (self._is_costly(int(excess.sum()), length) and self._is_certain(cells, excess, hit)):
+        if not self._is_costly(int(excess.sum()), length):
+            return False
+        if self._pages and not self._is_certain(cells, excess, hit):
             return False
         self._standings.found(self.rule, value, self._finding(value, cells, excess, hit, judged_s), now_ms)
         return True
@@ -121,12 +124,12 @@ class LearnedJudge(ABC, Generic[R, H]):
 
     def _is_costly(self, excess: int, length_seconds: int) -> bool:
         """Whether an excess over a window is worth the rule's attention. What a few minutes cost more goes on seldom."""
-        if self.rule.severity == "page":
+        if self._pages:
             length_seconds = max(length_seconds, FLOOR_SECONDS_MIN)
         return excess * 86_400 >= self.rule.floor_nanousd_per_day * length_seconds
 
     def _is_certain(self, cells: IntArray, excess: IntArray, hit: H) -> bool:  # noqa: ARG002 - drift has doubts
-        """Whether the excess is one by the cells that it comes from: somebody will be woken for it."""
+        """Whether the excess is one by the cells that it comes from; asked where somebody would be woken for it."""
         return True
 
     def _evidence(self, cells: IntArray, excess: IntArray, window_seconds: int) -> Evidence:

@@ -28,7 +28,8 @@ class LearnedSpec(SevereSpec):
     calls_min: int = Field(description="Calls in the window below which the rule is silent.", ge=1)
     floor_usd_per_day: Usd = Field(description="An excess below this is not told.")
     page_floor_usd_per_day: Usd | None = Field(
-        None, description="From this excess on somebody is paged, by a rule <id>@page of the same thresholds."
+        None,
+        description="From this excess on, over three hours at least, somebody is paged, by a rule <id>@page of the same thresholds.",
     )
     evaluation_interval: Duration = Field(
         description="Every so often of event time, 60s to 1h; longer windows less often."
