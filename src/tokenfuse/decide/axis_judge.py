@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
-from tokenfuse.contracts.ruleset import AbsenceRule, NoveltyRule, PriceRule, PromptBudgetRule
+from tokenfuse.contracts.ruleset import AbsenceRule, NoveltyRule
 from tokenfuse.decide.judge import Court
 from tokenfuse.decide.limits import Limits
 
-R = TypeVar("R", bound=AbsenceRule | NoveltyRule | PriceRule | PromptBudgetRule)
+R = TypeVar("R", bound=AbsenceRule | NoveltyRule)
 
 
 class AxisJudge(Generic[R]):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tokenfuse.contracts.axes import CELL, CELL_AXES, GLOBAL
-from tokenfuse.contracts.scope import parse_scope_key, scope_key
+from tokenfuse.contracts.axes import CELL, CELL_AXES, GLOBAL, JOINT
+from tokenfuse.contracts.scope import axis_scope_key, parse_scope_key, scope_key
 from tokenfuse.windows.pane import Ids
 from tokenfuse.windows.state import WindowState
 from tokenfuse.windows.table import AxisTable
@@ -67,9 +67,11 @@ class CellIndex:
         self._refresh()
         if axis == GLOBAL:
             return self.cells.scopes.live()
-        if axis not in CELL_AXES:
+        if not set(axis.split(JOINT)) <= set(CELL_AXES):
             return np.empty(0, np.int32)
-        return np.array(sorted(self._ids.get((axis, value), ())), np.int32)
+        wanted = parse_scope_key(axis_scope_key(axis, value))
+        found = [self._ids.get(pair, {}).keys() for pair in wanted.items()]
+        return np.array(sorted(set(found[0]).intersection(*found[1:])), np.int32)
 
     def pairs(self, axis: str) -> Pairs:
         """Every pair of a scope of the axis (by scope id) and a cell of it (by cell id)."""

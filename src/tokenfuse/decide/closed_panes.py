@@ -5,22 +5,24 @@ Rules of one axis share a rolling window of all measures. It is moved when they 
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeVar
 
 import numpy as np
 
 from tokenfuse.contracts.ruleset import PriceRule, PromptBudgetRule
-from tokenfuse.decide.axis_judge import AxisJudge
 from tokenfuse.decide.evidence import Evidence, Witness
 from tokenfuse.decide.judge import Court
+from tokenfuse.decide.scope_sums import scope_sums
 from tokenfuse.decide.standings import Finding
-from tokenfuse.detect.cap import NO_LIMIT
+from tokenfuse.detect.arrays import BoolArray
 from tokenfuse.detect.limit import LimitScore
-from tokenfuse.windows.granularity import PANE_SECONDS_OF, finest_for
+from tokenfuse.windows.granularity import PANE_SECONDS_OF
 from tokenfuse.windows.narrow import Sums
+from tokenfuse.windows.pane import Ids
 
 INTERVAL_S: Final = 300
 """These are found in a mean over an hour or more: nothing is lost by looking every five minutes."""
@@ -28,7 +30,7 @@ INTERVAL_S: Final = 300
 R = TypeVar("R", bound=PriceRule | PromptBudgetRule)
 
 
-class ClosedPanesJudge(AxisJudge[R]):
+class ClosedPanesJudge(ABC, Generic[R]):
     """One rule on one deltas partition.
 
     Attributes:
@@ -40,29 +42,36 @@ class ClosedPanesJudge(AxisJudge[R]):
 
     def __init__(self, rule: R, court: Court) -> None:
         """Bind a rule to the panes that it reads."""
-        super().__init__(rule, court)
-        self._granularity = finest_for(self._table.kind, rule.window_seconds)
-        self._size = PANE_SECONDS_OF[self._granularity]
-        self._sums = self._table.rolling(self._granularity, rule.window_seconds, None, behind=1)
+        self.rule: R = rule
+        self._witness = court.witness
+        self._standings = court.standings
+        self._scopes = scope_sums(rule, rule.window_seconds, court)
+        self._size = PANE_SECONDS_OF[self._scopes.granularity]
 
     def advance(self, watermark_s: int) -> None:
         """Let the window end with the last pane that closed."""
-        self._sums.advance(watermark_s - watermark_s % self._size - self._size)
+        self._scopes.advance(watermark_s)
 
     def judge(self, watermark_s: int, now_ms: int) -> None:
         """Judge every scope that the rule's pattern matches; what stands of others is cleared."""
-        scopes = self._table.scopes
         end_s = watermark_s - watermark_s % self._size
-        standing = self._standings.ids_of(self.rule, scopes, watermark_s * 1000)
-        ids = np.union1d(scopes.live(), standing).astype(np.int32)
-        score = self._score(self._sums.of(ids))
-        fires = score.fires & (self._matching.of(scopes, ids) != NO_LIMIT)
+        standing = self._scopes.standing(self.rule, watermark_s * 1000)
+        ids = np.union1d(self._scopes.live(), standing).astype(np.int32)
+        score = self._score(self._scopes.of(ids))
+        fires = score.fires & self._matching(ids, score.fires)
         for i in np.flatnonzero(fires).tolist():
             self._found(int(ids[i]), score, i, end_s, now_ms)
         for i in np.flatnonzero(~fires & np.isin(ids, standing)).tolist():
-            if (name := scopes.values[ids[i]]) is not None:
+            if (name := self._scopes.name(int(ids[i]))) is not None:
                 value = float(score.value[i])
                 self._standings.cleared(self.rule, name, watermark_s * 1000, value, self._threshold)
+
+    def _matching(self, ids: Ids, asked: BoolArray) -> BoolArray:
+        """Which of the scopes asked for the rule's pattern matches, bool[n]; few breach."""
+        out = np.zeros(len(ids), np.bool_)
+        for i in np.flatnonzero(asked).tolist():
+            out[i] = fnmatchcase(self._scopes.name(int(ids[i])) or "", self.rule.match)
+        return out
 
     @property
     @abstractmethod
@@ -74,7 +83,7 @@ class ClosedPanesJudge(AxisJudge[R]):
         """From the sums of some scopes over the window, int64[n, M]."""
 
     def _found(self, scope: int, score: LimitScore, i: int, end_s: int, now_ms: int) -> None:
-        name, rule = self._table.scopes.values[scope], self.rule
+        name, rule = self._scopes.name(scope), self.rule
         if name is None or not self._standings.due(rule, name, now_ms):
             return
         at_ms = (end_s - 10) * 1000
@@ -87,7 +96,13 @@ class ClosedPanesJudge(AxisJudge[R]):
             excess_nanousd=excess,
             per_hour_nanousd=partial(round, excess * 3600 / rule.window_seconds),
             evidence=partial(
-                _evidence, self._witness, rule, name, self._granularity, end_s - rule.window_seconds, end_s
+                _evidence,
+                self._witness,
+                rule,
+                name,
+                self._scopes.granularity,
+                end_s - rule.window_seconds,
+                end_s,
             ),
         )
         self._standings.found(rule, name, finding, now_ms)

@@ -65,7 +65,7 @@ class Witness:
         if not len(ids):
             return self._of_single(axis, value, granularity, (start_s, end_s), driver)
         now = self._cells.cells.sums(granularity, start_s, end_s, ids)
-        base, base_seconds = self._base(axis, value, ids, start_s)
+        base, base_seconds = self._base(ids, start_s)
         scale = max(end_s - start_s, 1), base_seconds
         parts = decompose(now.T, base.T, scale, self._cells.groups_of(ids))
         excess = now[:, COST] - _scaled(base[:, COST], *scale)
@@ -127,10 +127,8 @@ class Witness:
         lived = latest_s - max(since, int(table.scopes.first_s[scope])) + 10
         return spent * 3600 // max(lived, 10)
 
-    def _base(self, axis: str, value: str, ids: Ids, start_s: int) -> tuple[Sums, int]:
-        table = self._state.tables[axis]
-        scope = table.scopes.id_of(value)
-        first = int(table.scopes.first_s[scope]) if scope is not None else start_s
+    def _base(self, ids: Ids, start_s: int) -> tuple[Sums, int]:
+        first = int(self._cells.cells.scopes.first_s[ids].min())
         since = max(start_s - BASE_SECONDS, first - first % 3600)
         until = start_s - start_s % 3600
         return self._cells.cells.sums("1h", since, until, ids), max(until - since, 3600)

@@ -18,6 +18,9 @@ from tokenfuse.windows.ahead import Ahead
 from tokenfuse.windows.pane import Ids
 from tokenfuse.windows.state import WindowState
 
+RUNS, ODD_RUNS = "runs", "odd-runs"
+"""Names of the records of runs."""
+
 
 @dataclass(frozen=True)
 class Court:
@@ -32,7 +35,8 @@ class Court:
     @cached_property
     def runs(self) -> RunLearner:
         """What is usual for runs; one for all rules."""
-        return RunLearner(self.state, self.records.of("runs", len(RECORDED)))
+        runs, odd = (self.records.of(name, len(RECORDED)) for name in (RUNS, ODD_RUNS))
+        return RunLearner(self.state, runs, odd)
 
 
 class OpenJudge(Protocol):

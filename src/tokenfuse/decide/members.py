@@ -67,6 +67,9 @@ class TableMembers:
 class JointMembers:
     """A joint axis: numbers are given in the order of the cells' ids, and are part of the checkpoint.
 
+    A partition has cells of many scopes that it knows a part of only: whoever owns a model has some of a tenant's calls of
+    a feature. So the owner of the first axis value judges them, who has all their cells, and nobody else.
+
     Attributes:
         values: canonical keys by number; None where the last cell is gone.
         given: how often a number was given.
@@ -81,8 +84,9 @@ class JointMembers:
         self._born_array = np.empty(0, np.int64)
         self._axes = tuple(axis.split(JOINT))
         self._cells = cells
+        self._owned = cells.table(self._axes[0]).scopes
         self._numbers: dict[str, int] = {}
-        self._version = -1
+        self._version = (-1, -1)
         self._of_cell = np.empty(0, np.int64)
 
     def dump(self) -> dict[str, Any]:
@@ -105,7 +109,7 @@ class JointMembers:
 
     def of_cells(self) -> IntArray:
         """Scope of every cell; numbers of scopes without cells are free for the next."""
-        version = self._cells.cells.scopes.version
+        version = self._cells.cells.scopes.version, self._owned.version
         if version != self._version:
             self._version = version
             self._number_cells()
@@ -138,7 +142,7 @@ class JointMembers:
         self._numbers[key], self.values[number], self._born[number] = number, key, self.given
 
     def _key(self, scope: dict[str, str]) -> str | None:
-        if any(axis not in scope for axis in self._axes):
+        if any(axis not in scope for axis in self._axes) or self._owned.id_of(scope[self._axes[0]]) is None:
             return None
         return scope_key({axis: scope[axis] for axis in self._axes})
 

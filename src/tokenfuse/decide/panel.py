@@ -34,7 +34,17 @@ from tokenfuse.decide.caps import CapJudge
 from tokenfuse.decide.cells import CellIndex
 from tokenfuse.decide.drift_panel import DriftPanel
 from tokenfuse.decide.evidence import Witness
-from tokenfuse.decide.judge import ClosedJudge, Court, Foreseeing, Learning, MakeClosed, MakeOpen, OpenJudge
+from tokenfuse.decide.judge import (
+    ODD_RUNS,
+    RUNS,
+    ClosedJudge,
+    Court,
+    Foreseeing,
+    Learning,
+    MakeClosed,
+    MakeOpen,
+    OpenJudge,
+)
 from tokenfuse.decide.members import has_axis
 from tokenfuse.decide.novelties import NoveltyJudge
 from tokenfuse.decide.prices import PriceJudge
@@ -52,7 +62,6 @@ from tokenfuse.windows.state import WindowState
 
 NOTHING: Final = np.empty(0, np.int32)
 RUN: Final = "run_id"
-RUNS: Final = "runs"
 STEP_S: Final = 10
 """Standing verdicts are judged again, and drift at most this often, at every so many seconds of event time."""
 
@@ -262,5 +271,7 @@ class Panel:
 
 def _recorded(rules: list[AnyRule]) -> set[str]:
     """Names of the records that rules ask for."""
-    runs = {RUNS for rule in rules if isinstance(rule, AgentRule) and rule.times_record is not None}
-    return runs | {record_name(rule) for rule in rules if isinstance(rule, BurstRule)}
+    learn = any(isinstance(rule, AgentRule) and rule.times_record is not None for rule in rules)
+    return ({RUNS, ODD_RUNS} if learn else set()) | {
+        record_name(rule) for rule in rules if isinstance(rule, BurstRule)
+    }

@@ -71,6 +71,10 @@ class Records:
         """Places of some keys; -1 where there is none yet."""
         return np.array([self._places.get(key, -1) for key in keys], np.int64)
 
+    def keys_of(self, places: Ints) -> list[str]:
+        """Inverse of `known_places`; an empty key where there is none."""
+        return [self._keys[place] if place >= 0 else "" for place in places.tolist()]
+
     def of_day(self, places: Ints, day: int) -> Ints:
         """What was learned of a day so far, int64[n, width]; 0 where nothing was."""
         found = self._values[places, :, day % SLOTS].copy()

@@ -1,4 +1,8 @@
-"""What runs of each feature have done at most, day by day: what is usual for an agent without anybody saying so."""
+"""What runs of each feature have done at most, day by day: what is usual for an agent without anybody saying so.
+
+Runs that were found odd teach apart: those of ODD_DAYS_MAX days raise no bar for the next one, but a feature that has odd
+runs on more days than that has changed, and nobody wants to be told so every day.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,7 @@ from tokenfuse.windows.state import WindowState
 DAY_S: Final = 86_400
 CONTEXT_S: Final = 600
 FEATURES_MAX: Final = 100_000
+ODD_DAYS_MAX: Final = 3
 RECENT: Final = (INDEX["calls"], INDEX["input_tokens"])
 COST: Final = INDEX["cost_nanousd"]
 
@@ -46,12 +51,14 @@ class RunLearner:
     """What runs of each feature do at most, by day. One for all agent rules of a partition.
 
     Attributes:
+        records, odd: of ordinary runs, and of those of which something stood.
         foreseen: of the block that `foresee` was last told of.
     """
 
-    def __init__(self, state: WindowState, records: Records) -> None:
+    def __init__(self, state: WindowState, records: Records, odd: Records) -> None:
         """Bind to the runs."""
         self.records = records
+        self.odd = odd
         self._table = state.tables["run_id"]
         self._features: dict[str, str] = {}
         self._calls, self._input = (self._table.rolling("1m", CONTEXT_S, measure) for measure in RECENT)
@@ -79,17 +86,23 @@ class RunLearner:
 
     def places(self, ids: Ids) -> IntArray:
         """Places of the features of some runs in the records."""
-        cells = self._table.scopes.cells
-        return self.records.places([self._feature(cells[i]) for i in ids.tolist()])
+        return self.records.places(self._features_named(ids))
+
+    def record(self, places: IntArray, day: int, quantity: int) -> tuple[IntArray, IntArray]:
+        """The largest of one quantity on the days before, by place of a feature; and how many days have one, int64[n]."""
+        found, days = self.records.before(places, day, quantity)
+        odd = self.odd.known_places(self.records.keys_of(places))
+        return np.maximum(found[:, 0], self.odd.before(odd, day, quantity)[0][:, ODD_DAYS_MAX]), days
 
     def learn(self, ids: Ids, odd: set[int | None], latest_s: int) -> None:
-        """Runs of today, but for odd ones, teach what is normal from tomorrow on."""
-        values = self.values(ids)
+        """Runs of today teach what is normal from tomorrow on, odd ones apart."""
+        values, day = self.values(ids), latest_s // DAY_S
         seen = np.stack([values[name] for name in RECORDED], axis=1)
         if odd:
             usual = np.array([i not in odd for i in ids.tolist()], np.bool_)
+            self.odd.learn(self.odd.places(self._features_named(ids[~usual])), seen[~usual], day)
             ids, seen = ids[usual], seen[usual]
-        self.records.learn(self.places(ids), seen, latest_s // DAY_S)
+        self.records.learn(self.places(ids), seen, day)
 
     def foresee(self, ahead: Ahead, steps: Steps) -> None:
         """Look at a block that is to be added at some moments."""
@@ -114,6 +127,10 @@ class RunLearner:
         for day in np.unique(days).tolist():
             self.records.learn(places[days == day], seen[days == day], day)
         return True
+
+    def _features_named(self, ids: Ids) -> list[str]:
+        cells = self._table.scopes.cells
+        return [self._feature(cells[i]) for i in ids.tolist()]
 
     def _features_of(self, ahead: Ahead) -> list[str] | None:
         """Of each run of a block; None: some run's is another one before the block than in it."""

@@ -101,8 +101,8 @@ class RunJudge:
         quantity = RECORDED.index(rule.measure)
         if self._peers[0] != day:
             self._peers = day, records.largest(day, quantity, rule.record_days_min)
-        found, days = records.before(places, day, quantity)
-        return thresholds(rule, found[:, 0], days, self._peers[1])
+        record, days = self._learner.record(places, day, quantity)
+        return thresholds(rule, record, days, self._peers[1])
 
     def _found(self, scope: int, value: int, threshold: float, cost: int, latest_s: int, now_ms: int) -> None:
         name, rule = self._table.scopes.values[scope], self.rule

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.support.calls import BlockMaker, call
 from tests.unit.decide.rule_bench import COMMON, Bench, told
 
-from tokenfuse.contracts.ruleset import PriceRule, PromptBudgetRule
+from tokenfuse.contracts.block import FORMAT, Control
+from tokenfuse.contracts.ruleset import PriceRule, PromptBudgetRule, RuleSet, encode_ruleset
+from tokenfuse.contracts.scope import output_partition
+from tokenfuse.contracts.signal import Verdict
+from tokenfuse.decide.agent import AgentConfig, AgentCore
 
 
 def off_book(**changes: Any) -> PriceRule:
@@ -64,3 +69,50 @@ def test_a_verdict_survives_a_restart_and_is_not_told_twice() -> None:
     assert sorted(told(bench.wait(20, 700)))[:2] == ["breach feature=chat", "breach tenant=acme"]
     bench.restart()
     assert not [v for v in bench.wait(700, 1400) if v.state == "breach"]
+
+
+def test_a_joint_axis_is_judged_by_the_owner_of_its_first_value_with_all_cells_and_by_nobody_else() -> None:
+    """Others have cells of it, too, and of the owner of a model not all: they would tell other sums of the same scope."""
+    rule, partitions = off_book(axis="tenant+feature"), 8
+    ruleset = encode_ruleset(RuleSet(id="r", rules=(rule,)))
+    cores = [AgentCore(AgentConfig(), p) for p in range(partitions)]
+    maker = BlockMaker(partitions)
+    calls = [
+        call(n, 10, model=f"m{n % 5}", prompt_template=f"t{n % 3}", feature=feature, **price)
+        for n, (feature, price) in enumerate(
+            [("chat", {"cost_nanousd": 1050, "off_book_nanousd": 50})] * 15 + [("search", {})] * 15
+        )
+    ]
+    told_by: dict[int, list[Any]] = {}
+    for core in cores:
+        core.apply(1, Control(FORMAT, "rules", 1, ruleset))
+    blocks = maker.blocks(calls)
+    ticks = [maker.tick(at_s) for at_s in range(20, 400, 10)]
+    for p, core in enumerate(cores):
+        for offset, message in enumerate([blocks[p], *ticks], 2):
+            told_by.setdefault(p, []).extend(
+                s
+                for s in core.apply(offset, message).signals
+                if isinstance(s, Verdict) and s.state == "breach"
+            )
+    owner = output_partition("tenant", "acme", partitions)
+    assert {p: [(v.scope, v.excess_nanousd) for v in found] for p, found in told_by.items() if found} == {
+        owner: [("feature=chat&tenant=acme", 750)]
+    }
+
+
+def test_a_verdict_on_a_joint_axis_says_what_changed_and_ends() -> None:
+    bench = Bench(off_book(axis="tenant+feature", match="*feature=chat*"))
+    bench.at(10, 5, cost_nanousd=1050, off_book_nanousd=50)
+    bench.at(10, 5, feature="search", cost_nanousd=1050, off_book_nanousd=50)
+    found = bench.wait(20, 700)
+    assert told(found)[0] == "breach feature=chat&tenant=acme"
+    assert {(c.axis, c.value) for c in found[0].contributors} >= {("model", "gpt-4o")}
+    assert found[0].examples
+    assert sum(part.nanousd for part in found[0].drivers) == (
+        found[0].cost_change.spent_nanousd - found[0].cost_change.usual_nanousd
+    )
+    bench.restart()
+    assert [line for line in told(bench.wait(700, 4500)) if not line.startswith("update")] == [
+        "clear feature=chat&tenant=acme"
+    ]

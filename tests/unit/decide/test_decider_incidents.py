@@ -95,6 +95,18 @@ def test_of_two_that_explain_each_other_the_larger_is_the_root_and_of_equals_the
         assert [root] == [next(iter(scope)) for scope in scopes(story.pages())]
 
 
+def test_the_one_feature_that_explains_its_tenant_but_for_a_cent_is_the_root() -> None:
+    """Other features spend by chance a little more than usual, or less."""
+    features = spike("features", axis="feature")
+    for usd, root in ((4.99, "feature"), (4.0, "tenant")):
+        story = Story([TENANTS, features])
+        story.verdict("tenants", ACME, usd=5.0, contributors=(part("feature", "chat", usd),))
+        story.verdict("features", "feature=chat", usd=usd, contributors=(part("tenant", "acme", usd),))
+        story.wait(10)
+
+        assert [root] == [next(iter(scope)) for scope in scopes(story.pages())]
+
+
 def test_a_ticket_never_explains_a_page() -> None:
     story = Story([USERS, spike("tenants", severity="ticket")])
     user(story, 1)

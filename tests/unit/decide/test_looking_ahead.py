@@ -17,9 +17,9 @@ from tokenfuse.contracts.signal import Verdict
 from tokenfuse.decide.agent import AgentConfig, AgentCore
 from tokenfuse.decide.burn_rates import BurnRateJudge
 from tokenfuse.decide.bursts import BurstJudge
-from tokenfuse.decide.closed_panes import ClosedPanesJudge
 from tokenfuse.decide.panel import Panel
 from tokenfuse.decide.runs import RunJudge, RunsJudge
+from tokenfuse.decide.scope_sums import TableSums
 from tokenfuse.ingest.call import Call
 from tokenfuse.windows.rolling import RollingSum
 
@@ -45,14 +45,13 @@ def every_window(patch: pytest.MonkeyPatch) -> None:
         move(panel, latest_s, watermark_s)
         panel.catch_up()
 
-    def summed(judge: ClosedPanesJudge[Any], watermark_s: int) -> None:
-        table, size = judge._table, judge._size
-        count = judge.rule.window_seconds // size
-        judge._sums = RollingSum(table.panes[judge._granularity], size, count, None)
-        judge._sums.advance(watermark_s - watermark_s % size - size)
+    def summed(window: TableSums, watermark_s: int) -> None:
+        size, count = window._size, window._sums._count
+        window._sums = RollingSum(window._sums._panes, size, count, None)
+        window._sums.advance(watermark_s - watermark_s % size - size)
 
     patch.setattr(Panel, "move", moved)
-    patch.setattr(ClosedPanesJudge, "advance", summed)
+    patch.setattr(TableSums, "advance", summed)
 
 
 def verdicts(rules: tuple[Any, ...], blocks: list[list[Call]], patched: Patch | None = None) -> list[Verdict]:

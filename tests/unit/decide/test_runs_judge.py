@@ -61,6 +61,20 @@ def test_a_run_that_fires_does_not_become_the_record() -> None:
     assert step(bench, 2 * DAY_S, 25, run="c")[0] == "breach run_id=c"
 
 
+def test_a_feature_that_has_odd_runs_on_a_fourth_day_has_a_new_record() -> None:
+    bench = Bench(agent(times_record=1.5, record_days_min=1))
+    step(bench, 0, 10)
+    found = []
+    for day in range(1, 7):
+        step(bench, day * DAY_S, 10, run=f"usual-{day}")
+        found.append(step(bench, day * DAY_S + 10, 20 + day, run=f"odd-{day}")[:1])
+        bench.restart()
+    assert found == [[f"breach run_id=odd-{day}"] for day in (1, 2, 3, 4)] + [[], []]
+    # The fourth largest odd day, 21 steps, made runs of 25 and 26 steps ordinary.
+    assert step(bench, 7 * DAY_S, 39, run="longest") == []
+    assert step(bench, 7 * DAY_S, 40, run="more") == ["breach run_id=more"]
+
+
 def test_history_teaches_and_raises_nothing() -> None:
     bench = Bench(agent(times_record=1.5, record_days_min=1))
     assert bench.block(bench.call(0, run_id="a", step=10), history=True) == []

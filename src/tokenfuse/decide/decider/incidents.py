@@ -71,10 +71,19 @@ def rank(alert: AlertRecord) -> Rank:
         -SEVERITIES[alert.facts.severity],
         0 if _enforces(alert) else 1,
         0 if alert.visible else 1,
-        -alert.evidence.excess_nanousd,
+        -_magnitude(alert.evidence.excess_nanousd),
         breadth([axis for axis, _ in pairs(alert.scope)]),
         alert.fingerprint,
     )
+
+
+def _magnitude(nanousd: int) -> int:
+    """Grows by one with a seventh to a quarter more.
+
+    What others spend by chance makes no tenant a larger story than the one feature that explains all of it but a cent.
+    """
+    bits = max(nanousd, 0).bit_length()
+    return (bits << 3) + (max(nanousd, 0) >> max(bits - 3, 0))
 
 
 def has_outgrown(b: AlertRecord, a: AlertRecord) -> bool:

@@ -158,7 +158,9 @@ class RuleSpec(Strict):
     @model_validator(mode="after")
     def _has_tables(self) -> RuleSpec:
         if not self.judges_cells and any(axis in JOINT_AXES for axis in self.axes):
-            raise ValueError("a joint axis is summed from cells, which only drift rules judge: name one axis")
+            raise ValueError(
+                "a joint axis is summed from cells, which only drift, volume, price and prompt budget rules judge: name one axis"
+            )
         return self
 
     @property

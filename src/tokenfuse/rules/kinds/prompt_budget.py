@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -15,6 +15,8 @@ from tokenfuse.rules.units import Duration, Usd
 
 class PromptBudgetSpec(SevereSpec):
     """The mean call of a feature or template sends more input tokens than it may."""
+
+    judges_cells: ClassVar[bool] = True
 
     kind: Literal["prompt_budget"]
     limit: int = Field(

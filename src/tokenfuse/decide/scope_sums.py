@@ -1,0 +1,120 @@
+"""All measures of every scope of an axis over a closed window; those of a joint axis are added up from their cells."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from tokenfuse.contracts.axes import CELL, JOINT
+from tokenfuse.contracts.ruleset import AnyRule
+from tokenfuse.decide.judge import Court
+from tokenfuse.decide.members import JointMembers
+from tokenfuse.windows.granularity import PANE_SECONDS_OF, finest_for
+from tokenfuse.windows.narrow import Sums
+from tokenfuse.windows.pane import Ids
+from tokenfuse.windows.rolling import RollingSum
+from tokenfuse.windows.table import AxisTable
+
+
+class ScopeSums(Protocol):
+    """The scopes of one axis by number, with their sums.
+
+    Attributes:
+        granularity: of the panes that the window is made of.
+    """
+
+    granularity: str
+
+    def advance(self, watermark_s: int) -> None:
+        """Let the window end with the last pane that closed."""
+
+    def live(self) -> Ids:
+        """Every number in use, ascending."""
+
+    def of(self, numbers: Ids) -> Sums:
+        """Sums over the window, int64[n, M]."""
+
+    def name(self, number: int) -> str | None:
+        """Value of a scope; None if its number is free."""
+
+    def standing(self, rule: AnyRule, at_ms: int) -> Ids:
+        """Numbers of a rule's standing scopes, ascending; what stands of a scope that is gone is cleared."""
+
+
+class _Window:
+    def __init__(self, table: AxisTable, window_seconds: int) -> None:
+        self.granularity = finest_for(table.kind, window_seconds)
+        self._size = PANE_SECONDS_OF[self.granularity]
+        self._sums: RollingSum = table.rolling(self.granularity, window_seconds, None, behind=1)
+
+    def advance(self, watermark_s: int) -> None:
+        """Let the window end with the last pane that closed."""
+        self._sums.advance(watermark_s - watermark_s % self._size - self._size)
+
+
+class TableSums(_Window):
+    """An axis with a table: its scopes' ids are the numbers."""
+
+    def __init__(self, rule: AnyRule, window_seconds: int, court: Court) -> None:
+        """Bind to the table; rules of one axis and window share the sums."""
+        super().__init__(court.state.tables[rule.axis], window_seconds)
+        self._scopes = court.state.tables[rule.axis].scopes
+        self._standings = court.standings
+
+    def live(self) -> Ids:
+        """Every id in use, ascending."""
+        return self._scopes.live()
+
+    def of(self, numbers: Ids) -> Sums:
+        """Sums over the window, int64[n, M]."""
+        return self._sums.of(numbers)
+
+    def name(self, number: int) -> str | None:
+        """Value of a scope; None if its id is free."""
+        return self._scopes.values[number]
+
+    def standing(self, rule: AnyRule, at_ms: int) -> Ids:
+        """Ids of a rule's standing scopes, ascending; what stands of a scope that was evicted is cleared."""
+        return self._standings.ids_of(rule, self._scopes, at_ms)
+
+
+class JointSums(_Window):
+    """A joint axis: its scopes have no panes of their own, so their cells' are added up when somebody looks."""
+
+    def __init__(self, rule: AnyRule, window_seconds: int, court: Court) -> None:
+        """Bind to the cells."""
+        super().__init__(court.state.tables[CELL], window_seconds)
+        self._members = JointMembers(rule.axis, court.cells)
+        self._standings = court.standings
+
+    def live(self) -> Ids:
+        """Every number that has a cell, ascending."""
+        of_cells = self._members.of_cells()
+        return np.unique(of_cells[of_cells >= 0]).astype(np.int32)
+
+    def of(self, numbers: Ids) -> Sums:
+        """Sums over the window, int64[n, M]."""
+        of_cells = self._members.of_cells()
+        cells = np.flatnonzero(of_cells >= 0).astype(np.int32)
+        added = self._sums.of(cells)
+        out = np.zeros((len(self._members.values), added.shape[1]), np.int64)
+        np.add.at(out, of_cells[cells], added)
+        return out[numbers]
+
+    def name(self, number: int) -> str | None:
+        """Canonical key of a scope."""
+        return self._members.value(number)
+
+    def standing(self, rule: AnyRule, at_ms: int) -> Ids:
+        """Numbers of a rule's standing scopes, ascending; what stands of a scope without cells is cleared."""
+        self._members.of_cells()
+        numbers = {value: self._members.number(value) for value in self._standings.of(rule)}
+        for value in [value for value, number in numbers.items() if number is None]:
+            self._standings.cleared(rule, value, at_ms, 0.0, 0.0)
+        return np.array(sorted(number for number in numbers.values() if number is not None), np.int32)
+
+
+def scope_sums(rule: AnyRule, window_seconds: int, court: Court) -> ScopeSums:
+    """The sums that a rule on closed panes reads."""
+    return (JointSums if JOINT in rule.axis else TableSums)(rule, window_seconds, court)
