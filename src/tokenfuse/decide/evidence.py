@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from tokenfuse.contracts.axes import CELL_AXES
+from tokenfuse.contracts.axes import CELL_AXES, JOINT
 from tokenfuse.contracts.measures import INDEX
 from tokenfuse.contracts.scope import parse_scope_key
 from tokenfuse.contracts.signal import Contributor, CostChange, DriverPart
@@ -65,7 +65,7 @@ class Witness:
         if not len(ids):
             return self._of_single(axis, value, granularity, (start_s, end_s), driver)
         now = self._cells.cells.sums(granularity, start_s, end_s, ids)
-        base, base_seconds = self._base(ids, start_s)
+        base, base_seconds = self._base(axis, value, ids, start_s)
         scale = max(end_s - start_s, 1), base_seconds
         parts = decompose(now.T, base.T, scale, self._cells.groups_of(ids))
         excess = now[:, COST] - _scaled(base[:, COST], *scale)
@@ -127,11 +127,19 @@ class Witness:
         lived = latest_s - max(since, int(table.scopes.first_s[scope])) + 10
         return spent * 3600 // max(lived, 10)
 
-    def _base(self, ids: Ids, start_s: int) -> tuple[Sums, int]:
-        first = int(self._cells.cells.scopes.first_s[ids].min())
+    def _base(self, axis: str, value: str, ids: Ids, start_s: int) -> tuple[Sums, int]:
+        first = self._first_s(axis, value, ids, start_s)
         since = max(start_s - BASE_SECONDS, first - first % 3600)
         until = start_s - start_s % 3600
         return self._cells.cells.sums("1h", since, until, ids), max(until - since, 3600)
+
+    def _first_s(self, axis: str, value: str, ids: Ids, start_s: int) -> int:
+        """When a scope began; of a joint axis, which has no table, when the first of its cells did."""
+        if JOINT in axis:
+            return int(self._cells.cells.scopes.first_s[ids].min())
+        scopes = self._state.tables[axis].scopes
+        scope = scopes.id_of(value)
+        return start_s if scope is None else int(scopes.first_s[scope])
 
     def _of_single(
         self, axis: str, value: str, granularity: str, window: tuple[int, int], driver: str
