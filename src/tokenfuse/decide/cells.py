@@ -44,7 +44,7 @@ class CellIndex:
         self._group_keys: list[str] = []
         self._ids: dict[tuple[str, str], dict[int, None]] = {}
         self._seen_version = -1
-        self._pairs: dict[str, tuple[tuple[int, int], Pairs]] = {}
+        self._pairs: dict[str, tuple[tuple[int, int], IntArray, Pairs]] = {}
         self._group_of_cell: tuple[int, IntArray] | None = None
         self.groups: dict[str, int] = {}
 
@@ -78,23 +78,44 @@ class CellIndex:
         self._refresh()
         table = self._state.tables[axis]
         version = (self.cells.scopes.version, table.scopes.version)
-        if axis not in self._pairs or self._pairs[axis][0] != version:
-            self._pairs[axis] = version, self._make_pairs(axis, table)
-        return self._pairs[axis][1]
+        kept = self._pairs.get(axis)
+        if kept is None or kept[0] != version:
+            of_cell = np.full(len(self._scopes), -1, np.int64)
+            stale = np.arange(len(of_cell))
+            if kept is not None:
+                of_cell[: len(kept[1])] = kept[1]
+                stale = self._stale(axis, table, of_cell, kept[0])
+            of_cell[stale] = [self._scope_id(table, axis, self._scopes[i]) for i in stale.tolist()]
+            inside = np.flatnonzero(of_cell >= 0).astype(np.int64)
+            pairs = Pairs(of_cell[inside], inside, len(table.scopes.values), len(of_cell))
+            kept = self._pairs[axis] = version, of_cell, pairs
+        return kept[2]
 
-    def _make_pairs(self, axis: str, table: AxisTable) -> Pairs:
-        found = [self._scope_id(table, axis, scope) for scope in self._scopes]
-        scope_of_cell = np.array(found, np.int64)
-        cell_index = np.flatnonzero(scope_of_cell >= 0).astype(np.int64)
-        return Pairs(scope_of_cell[cell_index], cell_index, len(table.scopes.values), len(found))
+    def _stale(self, axis: str, table: AxisTable, of_cell: IntArray, seen: tuple[int, int]) -> IntArray:
+        """Cells whose scope may be another since two versions: they are new, or their scope came or went."""
+        changed = table.scopes.changed_since(seen[1])
+        if axis == GLOBAL and len(changed):
+            return np.arange(len(of_cell))
+        values = (table.scopes.values[i] for i in changed.tolist())
+        come = [cell for value in values if value is not None for cell in self._ids.get((axis, value), ())]
+        went = np.flatnonzero(np.isin(of_cell, changed))
+        return np.unique(
+            np.concatenate([self.cells.scopes.changed_since(seen[0]), np.array(come, np.int64), went])
+        )
 
     def group_of_cell(self) -> IntArray:
         """Group number of every cell, int64[c], from 0; cells that came since `relearn` are numbered at the end."""
         self._refresh()
-        if self._group_of_cell is None or self._group_of_cell[0] != self._seen_version:
-            groups = np.array([self._group(i) for i in range(len(self._scopes))], np.int64)
-            self._group_of_cell = self._seen_version, groups
-        return self._group_of_cell[1]
+        kept = self._group_of_cell
+        if kept is None or kept[0] != self._seen_version:
+            groups = np.empty(len(self._scopes), np.int64)
+            stale = np.arange(len(groups))
+            if kept is not None:
+                groups[: len(kept[1])] = kept[1]
+                stale = self.cells.scopes.changed_since(kept[0])
+            groups[stale] = [self._group(i) for i in stale.tolist()]
+            kept = self._group_of_cell = self._seen_version, groups
+        return kept[1]
 
     def groups_of(self, ids: Ids) -> IntArray:
         """Group numbers of some cells, numbered from 0 among themselves, int64[n]."""
@@ -116,17 +137,17 @@ class CellIndex:
         return self.groups.setdefault(self._group_keys[cell], len(self.groups))
 
     def _refresh(self) -> None:
-        if self._seen_version == self.cells.scopes.version:
+        scopes = self.cells.scopes
+        if self._seen_version == scopes.version:
             return
-        self._seen_version = self.cells.scopes.version
-        values = self.cells.scopes.values
-        for i in range(len(values)):
-            if i == len(self._keys):
-                self._keys.append(None)
-                self._scopes.append({})
-                self._group_keys.append("")
+        values, more = scopes.values, len(scopes.values) - len(self._keys)
+        self._keys += [None] * more
+        self._scopes += [{} for _ in range(more)]
+        self._group_keys += [""] * more
+        for i in scopes.changed_since(self._seen_version).tolist():
             if self._keys[i] != values[i]:
                 self._read(i, values[i])
+        self._seen_version = scopes.version
 
     def _read(self, cell: int, key: str | None) -> None:
         """An id has another key than before."""

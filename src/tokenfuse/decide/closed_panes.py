@@ -59,12 +59,16 @@ class ClosedPanesJudge(ABC, Generic[R]):
         ids = np.union1d(self._scopes.live(), standing).astype(np.int32)
         score = self._score(self._scopes.of(ids))
         fires = score.fires & self._matching(ids, score.fires)
-        for i in np.flatnonzero(fires).tolist():
-            self._found(int(ids[i]), score, i, end_s, now_ms)
-        for i in np.flatnonzero(~fires & np.isin(ids, standing)).tolist():
-            if (name := self._scopes.name(int(ids[i]))) is not None:
-                value = float(score.value[i])
-                self._standings.cleared(self.rule, name, watermark_s * 1000, value, self._threshold)
+        for name, i in self._named(ids, fires):
+            self._found(name, score, i, end_s, now_ms)
+        for name, i in self._named(ids, ~fires & np.isin(ids, standing)):
+            value = float(score.value[i])
+            self._standings.cleared(self.rule, name, watermark_s * 1000, value, self._threshold)
+
+    def _named(self, ids: Ids, some: BoolArray) -> list[tuple[str, int]]:
+        """Names and places of some scopes, by name: numbers of a joint axis are given anew after a restart."""
+        named = ((self._scopes.name(int(ids[i])), i) for i in np.flatnonzero(some).tolist())
+        return sorted((name, i) for name, i in named if name is not None)
 
     def _matching(self, ids: Ids, asked: BoolArray) -> BoolArray:
         """Which of the scopes asked for the rule's pattern matches, bool[n]; few breach."""
@@ -82,9 +86,9 @@ class ClosedPanesJudge(ABC, Generic[R]):
     def _score(self, sums: Sums) -> LimitScore:
         """From the sums of some scopes over the window, int64[n, M]."""
 
-    def _found(self, scope: int, score: LimitScore, i: int, end_s: int, now_ms: int) -> None:
-        name, rule = self._scopes.name(scope), self.rule
-        if name is None or not self._standings.due(rule, name, now_ms):
+    def _found(self, name: str, score: LimitScore, i: int, end_s: int, now_ms: int) -> None:
+        rule = self.rule
+        if not self._standings.due(rule, name, now_ms):
             return
         at_ms = (end_s - 10) * 1000
         excess = int(score.excess_nanousd[i])

@@ -109,29 +109,46 @@ class JointMembers:
 
     def of_cells(self) -> IntArray:
         """Scope of every cell; numbers of scopes without cells are free for the next."""
-        version = self._cells.cells.scopes.version, self._owned.version
-        if version != self._version:
-            self._version = version
-            self._number_cells()
+        scopes, owned = self._cells.cells.scopes, self._owned
+        if (scopes.version, owned.version) != self._version:
+            seen, self._version = self._version, (scopes.version, owned.version)
+            self._number_cells(self._stale(seen))
         return self._of_cell
 
     def born(self) -> IntArray:
         """When each number was given, counted."""
         return self._born_array
 
-    def _number_cells(self) -> None:
-        keys = [self._key(scope) for scope in self._cells.axes_of_cells()]
-        present = set(keys)
-        for number, value in enumerate(self.values):
-            if value is not None and value not in present:
-                del self._numbers[value]
-                self.values[number] = None
+    def _stale(self, seen: tuple[int, int]) -> IntArray:
+        """Cells whose scope may be another since two versions, ascending."""
+        values = [self._owned.values[i] for i in self._owned.changed_since(seen[1]).tolist()]
+        if None in values:
+            return np.arange(len(self._cells.cells.scopes.values))
+        come = [self._cells.of_scope(self._axes[0], value) for value in values if value is not None]
+        return np.unique(np.concatenate([self._cells.cells.scopes.changed_since(seen[0]), *come]))
+
+    def _number_cells(self, stale: IntArray) -> None:
+        axes = self._cells.axes_of_cells()
+        keys = [self._key(axes[i]) for i in stale.tolist()]
+        of_cell = np.full(len(axes), NOTHING, np.int64)
+        of_cell[: len(self._of_cell)] = self._of_cell
+        of_cell[stale] = [self._numbers.get(key, NOTHING) if key else NOTHING for key in keys]
+        self._free_unused(of_cell)
         free = iter([number for number, value in enumerate(self.values) if value is None])
         for key in keys:
             if key is not None and key not in self._numbers:
                 self._give(key, next(free, None))
+        of_cell[stale] = [self._numbers[key] if key else NOTHING for key in keys]
         self._born_array = np.array(self._born, np.int64)
-        self._of_cell = np.array([NOTHING if key is None else self._numbers[key] for key in keys], np.int64)
+        self._of_cell = of_cell
+
+    def _free_unused(self, of_cell: IntArray) -> None:
+        cells = np.bincount(of_cell[of_cell >= 0], minlength=len(self.values))
+        for number in np.flatnonzero(cells == 0).tolist():
+            value = self.values[number]
+            if value is not None:
+                del self._numbers[value]
+                self.values[number] = None
 
     def _give(self, key: str, number: int | None) -> None:
         if number is None:

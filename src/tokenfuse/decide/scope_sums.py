@@ -12,7 +12,7 @@ from tokenfuse.decide.judge import Court
 from tokenfuse.decide.members import JointMembers
 from tokenfuse.windows.granularity import PANE_SECONDS_OF, finest_for
 from tokenfuse.windows.narrow import Sums
-from tokenfuse.windows.pane import Ids
+from tokenfuse.windows.pane import WIDTH, Ids
 from tokenfuse.windows.rolling import RollingSum
 from tokenfuse.windows.table import AxisTable
 
@@ -43,10 +43,10 @@ class ScopeSums(Protocol):
 
 
 class _Window:
-    def __init__(self, table: AxisTable, window_seconds: int) -> None:
+    def __init__(self, table: AxisTable, window_seconds: int, behind: int) -> None:
         self.granularity = finest_for(table.kind, window_seconds)
         self._size = PANE_SECONDS_OF[self.granularity]
-        self._sums: RollingSum = table.rolling(self.granularity, window_seconds, None, behind=1)
+        self._sums: RollingSum = table.rolling(self.granularity, window_seconds, None, behind)
 
     def advance(self, watermark_s: int) -> None:
         """Let the window end with the last pane that closed."""
@@ -58,7 +58,7 @@ class TableSums(_Window):
 
     def __init__(self, rule: AnyRule, window_seconds: int, court: Court) -> None:
         """Bind to the table; rules of one axis and window share the sums."""
-        super().__init__(court.state.tables[rule.axis], window_seconds)
+        super().__init__(court.state.tables[rule.axis], window_seconds, behind=1)
         self._scopes = court.state.tables[rule.axis].scopes
         self._standings = court.standings
 
@@ -83,8 +83,8 @@ class JointSums(_Window):
     """A joint axis: its scopes have no panes of their own, so their cells' are added up when somebody looks."""
 
     def __init__(self, rule: AnyRule, window_seconds: int, court: Court) -> None:
-        """Bind to the cells."""
-        super().__init__(court.state.tables[CELL], window_seconds)
+        """Bind to the cells. The window is the one that drift rules keep of them: nothing else reads cells on open panes."""
+        super().__init__(court.state.tables[CELL], window_seconds, behind=0)
         self._members = JointMembers(rule.axis, court.cells)
         self._standings = court.standings
 
@@ -97,9 +97,11 @@ class JointSums(_Window):
         """Sums over the window, int64[n, M]."""
         of_cells = self._members.of_cells()
         cells = np.flatnonzero(of_cells >= 0).astype(np.int32)
-        added = self._sums.of(cells)
-        out = np.zeros((len(self._members.values), added.shape[1]), np.int64)
-        np.add.at(out, of_cells[cells], added)
+        order = np.argsort(of_cells[cells], kind="stable")
+        scopes, firsts = np.unique(of_cells[cells][order], return_index=True)
+        out = np.zeros((len(self._members.values), WIDTH), np.int64)
+        if len(scopes):
+            out[scopes] = np.add.reduceat(self._sums.of(cells[order]), firsts, axis=0)
         return out[numbers]
 
     def name(self, number: int) -> str | None:

@@ -118,6 +118,10 @@ class Scopes:
         """Every id in use, ascending."""
         return np.flatnonzero(self._live).astype(np.int32)
 
+    def changed_since(self, version: int) -> npt.NDArray[np.int64]:
+        """Ids that were given or became free after a version, ascending; of an earlier one than any, all."""
+        return np.flatnonzero(self.born[: len(self.values)] > version)
+
     def ids_for(self, rows: Rows) -> Ids:
         """Ids of a block's values, new ones created as of their own first pane."""
         ids = list(map(self._ids.get, rows.values))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 from hypothesis import given, settings, strategies as st
 from tests.support.calls import BlockMaker, call
 
 from tokenfuse.contracts.axes import CELL, CELL_AXES
-from tokenfuse.contracts.scope import parse_scope_key
+from tokenfuse.contracts.scope import parse_scope_key, scope_key
 from tokenfuse.decide.cells import CellIndex
+from tokenfuse.decide.members import JointMembers
 from tokenfuse.windows.state import WindowState
 
 DAY_S = 86_400
@@ -41,6 +44,39 @@ def test_the_index_is_what_the_cells_keys_say(blocks: list, scopes_max: int) -> 
         check(state, index)
         state.expire(block.event_ms // 1000)
         check(state, index)
+
+
+@settings(max_examples=50, deadline=None)
+@given(BLOCKS, st.sampled_from([3, 100]))
+def test_joint_scopes_are_what_the_cells_keys_say_and_a_restart_numbers_on_as_if_there_was_none(
+    blocks: list, scopes_max: int
+) -> None:
+    state = WindowState(0, (), scopes_max)
+    index, maker, day = CellIndex(state), BlockMaker(), 0
+    members = JointMembers("tenant+feature", index)
+    for days, cells in blocks:
+        day += days
+        calls = [
+            call(n, day * DAY_S, tenant=t, feature=f, model=m, prompt_template=None)
+            for n, (t, f, m) in enumerate(cells)
+        ]
+        block = maker.blocks(calls)[0]
+        restarted = JointMembers("tenant+feature", CellIndex(state))
+        restarted.load(deepcopy(members.dump()))
+        state.apply(block.rows)
+        state.expire(block.event_ms // 1000)
+        of_cells = members.of_cells().tolist()
+        tenants = state.tables["tenant"].scopes
+        for key, number in zip(state.tables[CELL].scopes.values, of_cells, strict=True):
+            scope = parse_scope_key(key) if key and "=" in key else {}
+            is_known = "feature" in scope and tenants.id_of(scope.get("tenant", "")) is not None
+            wanted = scope_key({axis: scope[axis] for axis in ("tenant", "feature")}) if is_known else None
+            assert (members.value(number) if number >= 0 else None) == wanted
+        assert restarted.of_cells().tolist() == of_cells
+        assert restarted.dump() == members.dump()
+        assert {v: members.number(v) for v in members.values if v} == {
+            v: n for n, v in enumerate(members.values) if v
+        }
 
 
 def check(state: WindowState, index: CellIndex) -> None:
