@@ -6,7 +6,7 @@ The key is `axis=value` pairs, sorted, percent-encoded, joined by `&` (DESIGN se
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from urllib.parse import quote, unquote
 
 from tokenfuse.contracts.axes import CELL, GLOBAL, JOINT
@@ -30,13 +30,25 @@ def parse_scope_key(key: str) -> dict[str, str]:
         ValueError: a part without `=`, or an axis named twice.
     """
     scope: dict[str, str] = {}
+    is_encoded = "%" in key  # few keys are, and looking for it in each part would take most of the time
     for part in key.split("&") if key else ():
         axis, equals, value = part.partition("=")
-        if not equals or unquote(axis) in scope:
+        if is_encoded:
+            axis, value = unquote(axis), unquote(value)
+        if not equals or axis in scope:
             msg = f"not a canonical scope key: {key!r}"
             raise ValueError(msg)
-        scope[unquote(axis)] = unquote(value)
+        scope[axis] = value
     return scope
+
+
+def some_axes(key: str, axes: Container[str]) -> str:
+    """Canonical key of the scope that has only these axes of a canonical key; axes whose names need no encoding.
+
+    >>> some_axes("feature=chat&model=gpt&tenant=acme", ("tenant", "feature"))
+    'feature=chat&tenant=acme'
+    """
+    return "&".join(part for part in key.split("&") if part.partition("=")[0] in axes)
 
 
 def axis_scope_key(axis: str, value: str) -> str:

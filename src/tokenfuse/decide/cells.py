@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from tokenfuse.contracts.axes import CELL, CELL_AXES, GLOBAL, JOINT
-from tokenfuse.contracts.scope import axis_scope_key, parse_scope_key, scope_key
+from tokenfuse.contracts.scope import axis_scope_key, parse_scope_key, some_axes
 from tokenfuse.windows.pane import Ids
 from tokenfuse.windows.state import WindowState
 from tokenfuse.windows.table import AxisTable
 
 IntArray = npt.NDArray[np.int64]
+
+GROUP_AXES: Final = frozenset(CELL_AXES) - {"model"}
+
+READ_AT_ONCE_MAX: Final = 2000
+"""New cells that are read for the sake of one scope, at 10 us each; looking for it in a key takes 0.1 us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +68,36 @@ class CellIndex:
         self._refresh()
         return self._scopes
 
+    def key_of(self, cell: int) -> str:
+        """Canonical key of a cell whose axis values were just read."""
+        return self._keys[cell] or ""
+
     def of_scope(self, axis: str, value: str) -> Ids:
         """Ids of the cells of one scope; none for axes that cells do not have."""
-        self._refresh()
         if axis == GLOBAL:
             return self.cells.scopes.live()
         if not set(axis.split(JOINT)) <= set(CELL_AXES):
             return np.empty(0, np.int32)
-        wanted = parse_scope_key(axis_scope_key(axis, value))
-        found = [self._ids.get(pair, {}).keys() for pair in wanted.items()]
-        return np.array(sorted(set(found[0]).intersection(*found[1:])), np.int32)
+        wanted = axis_scope_key(axis, value)
+        unread = self._unread()
+        known = [self._ids.get(pair, {}).keys() for pair in parse_scope_key(wanted).items()]
+        found = set(known[0]).intersection(*known[1:]).difference(unread)
+        return np.array(sorted(found.union(self._find(wanted.split("&"), unread))), np.int32)
+
+    def _unread(self) -> list[int]:
+        """Cells whose keys were not read yet, if they are many: after a backlog reading them all would take seconds."""
+        changed: list[int] = self.cells.scopes.changed_since(self._seen_version).tolist()
+        if len(changed) > READ_AT_ONCE_MAX:
+            return changed
+        self._refresh()
+        return []
+
+    def _find(self, pairs: list[str], cells: list[int]) -> list[int]:
+        """Those of some cells that are inside a scope, by looking for its pairs in their keys."""
+        values, found = self.cells.scopes.values, cells
+        for pair in pairs:
+            found = [i for i in found if pair in (values[i] or "")]
+        return [i for i in found if set(pairs) <= set((values[i] or "").split("&"))]
 
     def pairs(self, axis: str) -> Pairs:
         """Every pair of a scope of the axis (by scope id) and a cell of it (by cell id)."""
@@ -119,9 +145,9 @@ class CellIndex:
 
     def groups_of(self, ids: Ids) -> IntArray:
         """Group numbers of some cells, numbered from 0 among themselves, int64[n]."""
-        self._refresh()
-        numbers = [self._group(i) for i in ids.tolist()]
-        return np.unique(np.array(numbers, np.int64), return_inverse=True)[1].astype(np.int64)
+        values = self.cells.scopes.values
+        keys = [some_axes(values[i] or "", GROUP_AXES) for i in ids.tolist()]
+        return np.unique(np.array(keys, np.str_), return_inverse=True)[1].astype(np.int64)
 
     def relearn(self, groups: list[str]) -> None:
         """Number the groups anew: these first, others as they come."""
@@ -159,7 +185,7 @@ class CellIndex:
         for pair in scope.items():
             self._ids.setdefault(pair, {})[cell] = None
         self._keys[cell], self._scopes[cell] = key, scope
-        self._group_keys[cell] = scope_key({a: value for a, value in scope.items() if a != "model"})
+        self._group_keys[cell] = some_axes(key, GROUP_AXES) if key and scope else ""
 
 
 def _axes_of(cell: str | None) -> dict[str, str]:

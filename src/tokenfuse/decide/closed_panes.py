@@ -45,7 +45,7 @@ class ClosedPanesJudge(ABC, Generic[R]):
         self.rule: R = rule
         self._witness = court.witness
         self._standings = court.standings
-        self._scopes = scope_sums(rule, rule.window_seconds, court)
+        self._scopes = scope_sums(rule, rule.window_seconds, court, self._needs)
         self._size = PANE_SECONDS_OF[self._scopes.granularity]
 
     def advance(self, watermark_s: int) -> None:
@@ -76,6 +76,11 @@ class ClosedPanesJudge(ABC, Generic[R]):
         for i in np.flatnonzero(asked).tolist():
             out[i] = fnmatchcase(self._scopes.name(int(ids[i])) or "", self.rule.match)
         return out
+
+    @property
+    def _needs(self) -> int | None:
+        """A measure of which every scope has something that the rule finds."""
+        return None
 
     @property
     @abstractmethod

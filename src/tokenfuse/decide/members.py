@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tokenfuse.contracts.axes import JOINT
-from tokenfuse.contracts.scope import scope_key
+from tokenfuse.contracts.scope import some_axes
 from tokenfuse.decide.cells import CellIndex
 from tokenfuse.detect.arrays import IntArray
 from tokenfuse.detect.drift import NOTHING
@@ -129,7 +129,7 @@ class JointMembers:
 
     def _number_cells(self, stale: IntArray) -> None:
         axes = self._cells.axes_of_cells()
-        keys = [self._key(axes[i]) for i in stale.tolist()]
+        keys = [self._key(i, axes[i]) for i in stale.tolist()]
         of_cell = np.full(len(axes), NOTHING, np.int64)
         of_cell[: len(self._of_cell)] = self._of_cell
         of_cell[stale] = [self._numbers.get(key, NOTHING) if key else NOTHING for key in keys]
@@ -158,10 +158,13 @@ class JointMembers:
         self.given += 1
         self._numbers[key], self.values[number], self._born[number] = number, key, self.given
 
-    def _key(self, scope: dict[str, str]) -> str | None:
-        if any(axis not in scope for axis in self._axes) or self._owned.id_of(scope[self._axes[0]]) is None:
+    def _key(self, cell: int, scope: dict[str, str]) -> str | None:
+        first, *others = self._axes
+        if first not in scope or self._owned.id_of(scope[first]) is None:
             return None
-        return scope_key({axis: scope[axis] for axis in self._axes})
+        if any(axis not in scope for axis in others):
+            return None
+        return some_axes(self._cells.key_of(cell), self._axes)
 
 
 def members_of(axis: str, cells: CellIndex) -> TableMembers | JointMembers:

@@ -82,19 +82,24 @@ class TableSums(_Window):
 class JointSums(_Window):
     """A joint axis: its scopes have no panes of their own, so their cells' are added up when somebody looks."""
 
-    def __init__(self, rule: AnyRule, window_seconds: int, court: Court) -> None:
+    def __init__(self, rule: AnyRule, window_seconds: int, court: Court, needs: int | None) -> None:
         """Bind to the cells. The window is the one that drift rules keep of them: nothing else reads cells on open panes."""
         super().__init__(court.state.tables[CELL], window_seconds, behind=0)
         self._members = JointMembers(rule.axis, court.cells)
+        self._needs = needs
         self._standings = court.standings
 
     def live(self) -> Ids:
-        """Every number that has a cell, ascending."""
+        """Every number that has a cell, ascending; none if no cell has what a finding needs: then no cell is numbered."""
+        if self._needs is not None and not self._sums.has(self._needs):
+            return np.empty(0, np.int32)
         of_cells = self._members.of_cells()
         return np.unique(of_cells[of_cells >= 0]).astype(np.int32)
 
     def of(self, numbers: Ids) -> Sums:
         """Sums over the window, int64[n, M]."""
+        if not len(numbers):
+            return np.zeros((0, WIDTH), np.int64)
         of_cells = self._members.of_cells()
         cells = np.flatnonzero(of_cells >= 0).astype(np.int32)
         order = np.argsort(of_cells[cells], kind="stable")
@@ -110,6 +115,8 @@ class JointSums(_Window):
 
     def standing(self, rule: AnyRule, at_ms: int) -> Ids:
         """Numbers of a rule's standing scopes, ascending; what stands of a scope without cells is cleared."""
+        if not self._standings.of(rule):
+            return np.empty(0, np.int32)
         self._members.of_cells()
         numbers = {value: self._members.number(value) for value in self._standings.of(rule)}
         for value in [value for value, number in numbers.items() if number is None]:
@@ -117,6 +124,12 @@ class JointSums(_Window):
         return np.array(sorted(number for number in numbers.values() if number is not None), np.int32)
 
 
-def scope_sums(rule: AnyRule, window_seconds: int, court: Court) -> ScopeSums:
-    """The sums that a rule on closed panes reads."""
-    return (JointSums if JOINT in rule.axis else TableSums)(rule, window_seconds, court)
+def scope_sums(rule: AnyRule, window_seconds: int, court: Court, needs: int | None = None) -> ScopeSums:
+    """The sums that a rule on closed panes reads.
+
+    Args:
+        needs: a measure of which a scope has something if the rule finds it; None: any scope may be found.
+    """
+    if JOINT in rule.axis:
+        return JointSums(rule, window_seconds, court, needs)
+    return TableSums(rule, window_seconds, court)

@@ -90,6 +90,10 @@ class RollingSum:
         self._grow(ids)
         return self._sums[ids]
 
+    def has(self, measure: int) -> bool:
+        """Whether any scope has something of one of all measures."""
+        return bool(self._sums[:, measure].any())
+
     @property
     def nbytes(self) -> int:
         """Bytes of the sums."""

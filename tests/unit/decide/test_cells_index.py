@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from copy import deepcopy
 
+import pytest
 from hypothesis import given, settings, strategies as st
 from tests.support.calls import BlockMaker, call
 
 from tokenfuse.contracts.axes import CELL, CELL_AXES
 from tokenfuse.contracts.scope import parse_scope_key, scope_key
+from tokenfuse.decide import cells as cells_module
 from tokenfuse.decide.cells import CellIndex
 from tokenfuse.decide.members import JointMembers
 from tokenfuse.windows.state import WindowState
@@ -27,11 +29,17 @@ BLOCKS = st.lists(
 )
 
 
-@settings(max_examples=50, deadline=None)
-@given(BLOCKS, st.sampled_from([3, 100]))
-def test_the_index_is_what_the_cells_keys_say(blocks: list, scopes_max: int) -> None:
-    """After every block, with eviction and folding; pairs, groups and cells of a scope agree."""
+@settings(max_examples=100, deadline=None)
+@given(BLOCKS, st.sampled_from([3, 100]), st.sampled_from([0, 1, 100]))
+def test_the_index_is_what_the_cells_keys_say(blocks: list, scopes_max: int, at_once: int) -> None:
+    """After every block, with eviction and folding; pairs, groups and cells of a scope agree, read at once or later."""
     state = WindowState(0, (), scopes_max)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cells_module, "READ_AT_ONCE_MAX", at_once)
+        check_blocks(state, blocks)
+
+
+def check_blocks(state: WindowState, blocks: list) -> None:
     index, maker, day = CellIndex(state), BlockMaker(), 0
     for days, cells in blocks:
         day += days
@@ -80,6 +88,19 @@ def test_joint_scopes_are_what_the_cells_keys_say_and_a_restart_numbers_on_as_if
 
 
 def check(state: WindowState, index: CellIndex) -> None:
+    for value in filter(None, state.tables["tenant"].scopes.values):
+        inside = [
+            i
+            for i, key in enumerate(state.tables[CELL].scopes.values)
+            if key and "=" in key and parse_scope_key(key).get("tenant") == value
+        ]
+        assert index.of_scope("tenant", value).tolist() == inside
+        chat = [
+            i
+            for i in inside
+            if parse_scope_key(state.tables[CELL].scopes.values[i] or "").get("feature") == "x"
+        ]
+        assert index.of_scope("tenant+feature", scope_key({"tenant": value, "feature": "x"})).tolist() == chat
     keys = {i: key for i, key in enumerate(state.tables[CELL].scopes.values) if key and "=" in key}
     scopes = {i: parse_scope_key(key) for i, key in keys.items()}
     for axis in CELL_AXES:
