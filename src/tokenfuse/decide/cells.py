@@ -63,15 +63,6 @@ class CellIndex:
         """The table of an axis."""
         return self._state.tables[axis]
 
-    def axes_of_cells(self) -> list[dict[str, str]]:
-        """Axis values of every cell, by id."""
-        self._refresh()
-        return self._scopes
-
-    def key_of(self, cell: int) -> str:
-        """Canonical key of a cell whose axis values were just read."""
-        return self._keys[cell] or ""
-
     def of_scope(self, axis: str, value: str) -> Ids:
         """Ids of the cells of one scope; none for axes that cells do not have."""
         if axis == GLOBAL:

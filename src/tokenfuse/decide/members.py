@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, Protocol
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -87,6 +88,8 @@ class JointMembers:
         self._owned = cells.table(self._axes[0]).scopes
         self._numbers: dict[str, int] = {}
         self._version = (-1, -1)
+        self._owned_ids = 0
+        self._first = f"&{self._axes[0]}="
         self._of_cell = np.empty(0, np.int64)
 
     def dump(self) -> dict[str, Any]:
@@ -111,26 +114,28 @@ class JointMembers:
         """Scope of every cell; numbers of scopes without cells are free for the next."""
         scopes, owned = self._cells.cells.scopes, self._owned
         if (scopes.version, owned.version) != self._version:
-            seen, self._version = self._version, (scopes.version, owned.version)
-            self._number_cells(self._stale(seen))
+            stale = self._stale()
+            self._version, self._owned_ids = (scopes.version, owned.version), len(owned.values)
+            self._number_cells(stale)
         return self._of_cell
 
     def born(self) -> IntArray:
         """When each number was given, counted."""
         return self._born_array
 
-    def _stale(self, seen: tuple[int, int]) -> IntArray:
-        """Cells whose scope may be another since two versions, ascending."""
-        values = [self._owned.values[i] for i in self._owned.changed_since(seen[1]).tolist()]
-        if None in values:
-            return np.arange(len(self._cells.cells.scopes.values))
-        come = [self._cells.of_scope(self._axes[0], value) for value in values if value is not None]
-        return np.unique(np.concatenate([self._cells.cells.scopes.changed_since(seen[0]), *come]))
+    def _stale(self) -> IntArray:
+        """Cells whose scope may be another than when last asked, ascending.
+
+        The cells of a new owner are new themselves, unless it was folded before or has another's id.
+        """
+        reused = bool((self._owned.changed_since(self._version[1]) < self._owned_ids).any())
+        since = -1 if reused or self._owned.folded else self._version[0]
+        return self._cells.cells.scopes.changed_since(since)
 
     def _number_cells(self, stale: IntArray) -> None:
-        axes = self._cells.axes_of_cells()
-        keys = [self._key(i, axes[i]) for i in stale.tolist()]
-        of_cell = np.full(len(axes), NOTHING, np.int64)
+        values = self._cells.cells.scopes.values
+        keys = [self._key(values[i]) for i in stale.tolist()]
+        of_cell = np.full(len(values), NOTHING, np.int64)
         of_cell[: len(self._of_cell)] = self._of_cell
         of_cell[stale] = [self._numbers.get(key, NOTHING) if key else NOTHING for key in keys]
         self._free_unused(of_cell)
@@ -158,13 +163,16 @@ class JointMembers:
         self.given += 1
         self._numbers[key], self.values[number], self._born[number] = number, key, self.given
 
-    def _key(self, cell: int, scope: dict[str, str]) -> str | None:
-        first, *others = self._axes
-        if first not in scope or self._owned.id_of(scope[first]) is None:
+    def _key(self, cell: str | None) -> str | None:
+        """Key of the scope of a cell, from the cell's own; most cells here are others', which one look must tell."""
+        start = -1 if cell is None else f"&{cell}".find(self._first)
+        if cell is None or start < 0:
             return None
-        if any(axis not in scope for axis in others):
+        owner = cell[start + len(self._first) - 1 :].partition("&")[0]
+        if self._owned.id_of(unquote(owner) if "%" in owner else owner) is None:
             return None
-        return some_axes(self._cells.key_of(cell), self._axes)
+        key = some_axes(cell, self._axes)
+        return key if key.count("&") == len(self._axes) - 1 else None
 
 
 def members_of(axis: str, cells: CellIndex) -> TableMembers | JointMembers:
