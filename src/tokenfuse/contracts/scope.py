@@ -42,6 +42,19 @@ def parse_scope_key(key: str) -> dict[str, str]:
     return scope
 
 
+def axis_value(key: str, axis: str) -> str | None:
+    """Value of one axis in a canonical key, None if the key does not name it; an axis whose name needs no encoding.
+
+    >>> axis_value("feature=chat&tenant=acme%20%26%20co", "tenant")
+    'acme & co'
+    """
+    start = f"&{key}".find(f"&{axis}=")
+    if start < 0:
+        return None
+    value = key[start + len(axis) + 1 :].partition("&")[0]
+    return unquote(value) if "%" in value else value
+
+
 def some_axes(key: str, axes: Container[str]) -> str:
     """Canonical key of the scope that has only these axes of a canonical key; axes whose names need no encoding.
 

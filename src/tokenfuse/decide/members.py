@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from typing import Any, Protocol
-from urllib.parse import unquote
 
 import numpy as np
 
 from tokenfuse.contracts.axes import JOINT
-from tokenfuse.contracts.scope import some_axes
+from tokenfuse.contracts.scope import axis_value, some_axes
 from tokenfuse.decide.cells import CellIndex
 from tokenfuse.detect.arrays import IntArray
 from tokenfuse.detect.drift import NOTHING
@@ -89,7 +88,6 @@ class JointMembers:
         self._numbers: dict[str, int] = {}
         self._version = (-1, -1)
         self._owned_ids = 0
-        self._first = f"&{self._axes[0]}="
         self._of_cell = np.empty(0, np.int64)
 
     def dump(self) -> dict[str, Any]:
@@ -165,11 +163,8 @@ class JointMembers:
 
     def _key(self, cell: str | None) -> str | None:
         """Key of the scope of a cell, from the cell's own; most cells here are others', which one look must tell."""
-        start = -1 if cell is None else f"&{cell}".find(self._first)
-        if cell is None or start < 0:
-            return None
-        owner = cell[start + len(self._first) - 1 :].partition("&")[0]
-        if self._owned.id_of(unquote(owner) if "%" in owner else owner) is None:
+        owner = None if cell is None else axis_value(cell, self._axes[0])
+        if cell is None or owner is None or self._owned.id_of(owner) is None:
             return None
         key = some_axes(cell, self._axes)
         return key if key.count("&") == len(self._axes) - 1 else None
