@@ -115,13 +115,12 @@ class JointSums(_Window):
 
     def standing(self, rule: AnyRule, at_ms: int) -> Ids:
         """Numbers of a rule's standing scopes, ascending; what stands of a scope without cells is cleared."""
-        if not self._standings.of(rule):
-            return np.empty(0, np.int32)
+        return self._standings.ids_of(rule, self, at_ms)
+
+    def id_of(self, value: str) -> int | None:
+        """Number of a known key."""
         self._members.of_cells()
-        numbers = {value: self._members.number(value) for value in self._standings.of(rule)}
-        for value in [value for value, number in numbers.items() if number is None]:
-            self._standings.cleared(rule, value, at_ms, 0.0, 0.0)
-        return np.array(sorted(number for number in numbers.values() if number is not None), np.int32)
+        return self._members.number(value)
 
 
 def scope_sums(rule: AnyRule, window_seconds: int, court: Court, needs: int | None = None) -> ScopeSums:

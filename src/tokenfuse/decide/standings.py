@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from tokenfuse.contracts.scope import axis_scope_key
 from tokenfuse.contracts.signal import Contributor, DriverPart, Outlook, Verdict, VerdictState
 from tokenfuse.decide.evidence import Evidence
 from tokenfuse.windows.pane import Ids
-from tokenfuse.windows.scopes import Scopes
 
 NOTHING: Final = np.empty(0, np.int32)
 UPDATE_MS: Final = 60_000
@@ -62,6 +61,13 @@ class Standing:
     driver: str
 
 
+class Known(Protocol):
+    """Scopes by value."""
+
+    def id_of(self, value: str) -> int | None:
+        """Number of a known value."""
+
+
 class Standings:
     """Standing verdicts by rule and scope value; part of the checkpoint.
 
@@ -81,7 +87,7 @@ class Standings:
         """Standing verdicts of a rule by scope value."""
         return self._by_rule.get(rule.id, {})
 
-    def ids_of(self, rule: AnyRule, scopes: Scopes, at_ms: int) -> Ids:
+    def ids_of(self, rule: AnyRule, scopes: Known, at_ms: int) -> Ids:
         """Ids of a rule's standing scopes, ascending; what stands of a scope that was evicted is cleared."""
         if not self._by_rule.get(rule.id):
             return NOTHING
