@@ -34,8 +34,8 @@ PROMPT_GROWS_S: Final = 1800
 """Seconds into the recent hours. From here on somebody adds a few more documents to every prompt of contract-review."""
 
 PROMPT_FULL_S: Final = 5400
-PROMPT_GROWTH: Final = 4.0
-"""The prompts are then so many times as long."""
+PROMPT_GROWTH: Final = 8.0
+"""The prompts are then so many times as long. With four times it depended on the minute of the hour whether they cost a page's $1.25."""
 
 CACHE_COLLAPSES_S: Final = 5400
 """From here on support-chat puts the date at the head of its prompt: no prefix is ever found in the cache again."""

@@ -114,9 +114,9 @@ def test_history_is_two_weeks_in_hourly_batches_and_the_recent_hours_follow(traf
 
 
 def test_two_things_go_wrong_and_exactly_two_pages_say_so(cores):
-    assert {(a.kind, a.driver, *a.scope.values()) for a in cores.told()} == {
-        ("drift", "prompt", "review-clause"),
-        ("drift", "cache", "support-answer"),
+    assert {(a.severity, a.kind, a.driver, *a.scope.values()) for a in cores.told()} == {
+        ("page", "drift", "prompt", "review-clause"),
+        ("page", "drift", "cache", "support-answer"),
     }
 
 
