@@ -16,6 +16,7 @@ from tokenfuse.contracts.ruleset import (
     Response,
     RuleSet,
     SpikeRule,
+    VolumeRule,
     encode_ruleset,
 )
 from tokenfuse.contracts.signal import Clock, CommandSignal, Contributor, Signal, Verdict
@@ -60,6 +61,16 @@ def drift(name: str, **changes: object) -> DriftRule:
         "evaluation_interval_seconds": 10,
     }  # fmt: skip
     return DriftRule(**(fields | changes))
+
+
+def volume(**changes: object) -> VolumeRule:
+    """More calls than ever."""
+    fields = {
+        "id": "volume", "kind": "drift", "driver": "volume", "maturity": "stable", "axis": "tenant", "severity": "page",
+        "mode": "warn", "windows_seconds": (300,), "ratio_min": 2.0, "record_factor": 1.5, "baseline_hours": 336,
+        "baseline_hours_min": 24, "calls_min": 5, "floor_nanousd_per_day": 0, "evaluation_interval_seconds": 10,
+    }  # fmt: skip
+    return VolumeRule(**(fields | changes))
 
 
 def part(axis: str, value: str, usd: float, share: float = 1.0) -> Contributor:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.decide.decider_log import PARTITIONS, START_MS, USD, Story, cap, drift, killer, part, spike
+from tests.unit.decide.decider_log import (
+    PARTITIONS,
+    START_MS,
+    USD,
+    Story,
+    cap,
+    drift,
+    killer,
+    part,
+    spike,
+    volume,
+)
 
 from tokenfuse.contracts.clock import to_rfc3339
 from tokenfuse.contracts.rulekinds.absence import AbsenceRule
 from tokenfuse.contracts.rulekinds.burst import BurstRule
-from tokenfuse.contracts.rulekinds.volume import VolumeRule
 from tokenfuse.contracts.ruleset import Response
 from tokenfuse.contracts.scope import fingerprint
 from tokenfuse.decide.decider import DeciderCore, expectations
@@ -21,15 +31,6 @@ PROMPT = fingerprint("prompt", "tenant=acme")
 USUAL = 1000.0
 THRESHOLD = 1300.0
 """`drift` fires at 30 % above the usual."""
-
-
-def volume(**changes: object) -> VolumeRule:
-    fields = {
-        "id": "volume", "kind": "drift", "driver": "volume", "maturity": "stable", "axis": "tenant", "severity": "page",
-        "mode": "warn", "windows_seconds": (300,), "ratio_min": 2.0, "record_factor": 1.5, "baseline_hours": 336,
-        "baseline_hours_min": 24, "calls_min": 5, "floor_nanousd_per_day": 0, "evaluation_interval_seconds": 10,
-    }  # fmt: skip
-    return VolumeRule(**(fields | changes))
 
 
 def burst(**changes: object) -> BurstRule:

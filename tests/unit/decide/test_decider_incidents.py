@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from tests.unit.decide.decider_log import PARTITIONS, USD, Story, cap, drift, killer, part, spike
+from tests.unit.decide.decider_log import PARTITIONS, USD, Story, cap, drift, killer, part, spike, volume
 
 from tokenfuse.contracts.ruleset import AbsenceRule, NoveltyRule, PriceRule
 from tokenfuse.contracts.scope import fingerprint
@@ -135,6 +135,35 @@ def test_drifts_of_two_causes_are_two_pages_even_on_one_scope() -> None:
     story.wait(10)
 
     assert sorted(alert.driver for alert in story.pages()) == ["cache", "prompt"]
+
+
+def surge(story: Story, usd: float = 50.0) -> None:
+    story.verdict("surge", "", usd=usd)
+    story.wait(60)
+
+
+def test_what_drifts_inside_a_surge_is_part_of_it_until_it_is_over() -> None:
+    story = Story([volume(id="surge", axis="global"), drift("cache", axis="tenant+feature")])
+    surge(story)
+    story.verdict("cache", "feature=chat&tenant=acme", usd=5.0, driver="cache")
+    story.wait(10)
+    assert [alert.rule for alert in story.pages()] == ["surge"]
+
+    story.verdict("surge", "", "clear")
+    story.wait(60)
+    assert [alert.rule for alert in story.pages()] == ["cache"]
+
+
+def test_a_surge_explains_no_drift_that_was_told_before_it_none_that_costs_more_and_no_retries() -> None:
+    for first, signal, usd in ((True, "cache", 5.0), (False, "cache", 200.0), (False, "retry", 5.0)):
+        story = Story([volume(id="surge", axis="global"), drift(signal)])
+        if not first:
+            surge(story)
+        story.verdict(signal, ACME, usd=usd, driver=signal)
+        story.wait(10)
+        if first:
+            surge(story)
+        assert sorted(alert.rule for alert in story.pages()) == sorted([signal, "surge"])
 
 
 def test_what_has_stood_for_a_day_does_not_explain_what_starts_now() -> None:

@@ -296,7 +296,7 @@ async def test_cuts_take_a_tenth_of_a_worker_at_most_and_checkpoints_are_never_f
     for partition.cut_seconds in (0.0, 0.01, 0.1, 3.0):
         paces.append(checkpointer.pace(partition))
 
-    assert paces == [2.0, 2.0, 4.0, 15.0]
+    assert paces == [2.0, 2.0, 4.0, 60.0]
 
 
 async def test_a_refused_output_fails_the_checkpoint_however_many_the_broker_took_after_it(

@@ -11,6 +11,8 @@ Why it is done this way:
   the scope that owns it (the user of a run, the tenant of a user): 400 blocked users are still one page. A burst is
   but the first seconds of what a cap then stops, so it explains none.
 - A prompt that grew and a cache that collapsed are two causes with two remedies, whatever scopes they share.
+- While calls are many times as many as ever, their make-up is not that of ordinary days. What drifts inside such a
+  surge after it began is told when the surge is over, if it is still there; retries are not, since they make surges.
 - Calls that do not come have no dollars that flow through anything, and a scope that costs more hides none that fell
   silent: only a silence explains a silence.
 - A price that is wrong or unknown makes the other figures wrong too: nothing but the same finding explains it.
@@ -27,6 +29,7 @@ from typing import TYPE_CHECKING, Final
 
 from tokenfuse.contracts.axes import CELL_AXES
 from tokenfuse.contracts.scope import axis_scope_key, parse_scope_key
+from tokenfuse.decide.decider.facts import VOLUME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,6 +59,8 @@ def explains(a: AlertRecord, b: AlertRecord) -> bool:
     """Whether `b` is part of what `a` reports. Two alerts may explain each other; then `rank` decides."""
     if SEVERITIES[a.facts.severity] < SEVERITIES[b.facts.severity] or _hides_a_switch(a, b):
         return False
+    if _drowns(a, b):
+        return True
     if _differ_in_cause(a, b):
         return False
     if a.scope == b.scope and a.facts.ladder == b.facts.ladder:
@@ -131,6 +136,23 @@ def _differ_in_cause(a: AlertRecord, b: AlertRecord) -> bool:
     if "price" in (a.facts.kind, b.facts.kind):
         return a.facts.ladder != b.facts.ladder
     return a.facts.kind == b.facts.kind == "drift" and a.evidence.driver != b.evidence.driver
+
+
+def _drowns(a: AlertRecord, b: AlertRecord) -> bool:
+    """Whether `b` is a drift that began inside a surge that `a` reports, which still goes on."""
+    if (
+        not (a.breaching and _is_surge(a))
+        or _is_surge(b)
+        or b.facts.kind != "drift"
+        or b.facts.signal == "retry"
+    ):
+        return False
+    first = a.since_ms <= b.since_ms and pairs(a.scope) <= pairs(b.scope)
+    return first and _at_the_same_time(a, b) and _is_large_enough(a, b)
+
+
+def _is_surge(alert: AlertRecord) -> bool:
+    return alert.facts.kind == "burst" or alert.facts.signal == VOLUME
 
 
 def _owns(a: str, b: str) -> bool:

@@ -40,7 +40,8 @@ in hundredths of a second, and after a short cut one turn of the loop."""
 CUT_SHARE_MAX: Final = 0.1
 """Of a worker's time: where cuts take more, checkpoints come less often than settings ask for, and a restart repeats more."""
 
-PACE_SECONDS_MAX: Final = 15.0
+PACE_SECONDS_MAX: Final = 60.0
+"""With 15 a worker whose state takes longer spent a quarter of its time on cuts, and fell behind (ADR 11)."""
 
 Taken = tuple["Partition", "Cut", "list[asyncio.Future[Any]]"]
 
