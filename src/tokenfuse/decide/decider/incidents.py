@@ -46,6 +46,9 @@ LASTING: Final = frozenset({"drift", "price"})
 
 SEVERITIES: Final = {"info": 0, "ticket": 1, "page": 2}
 
+MAKES_SURGES: Final = frozenset({VOLUME, "retry"})
+"""Signals of drift that are the surge itself, or its cause."""
+
 SPECIFIC: Final = ("run_id", "user", "prompt_template", "feature", "tenant", "model")
 """Of two alerts about the same dollars the one on the narrower axis says more."""
 
@@ -140,19 +143,11 @@ def _differ_in_cause(a: AlertRecord, b: AlertRecord) -> bool:
 
 def _drowns(a: AlertRecord, b: AlertRecord) -> bool:
     """Whether `b` is a drift that began inside a surge that `a` reports, which still goes on."""
-    if (
-        not (a.breaching and _is_surge(a))
-        or _is_surge(b)
-        or b.facts.kind != "drift"
-        or b.facts.signal == "retry"
-    ):
+    is_surge = a.facts.kind == "burst" or a.facts.signal == VOLUME
+    if not (is_surge and a.breaching) or b.facts.kind != "drift" or b.facts.signal in MAKES_SURGES:
         return False
     first = a.since_ms <= b.since_ms and pairs(a.scope) <= pairs(b.scope)
     return first and _at_the_same_time(a, b) and _is_large_enough(a, b)
-
-
-def _is_surge(alert: AlertRecord) -> bool:
-    return alert.facts.kind == "burst" or alert.facts.signal == VOLUME
 
 
 def _owns(a: str, b: str) -> bool:
