@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from tokenfuse.contracts.measures import INDEX, LOG_SCALE, MEASURES
 from tokenfuse.contracts.ruleset import DriftSignal
+from tokenfuse.decide.scoreboard import DRIFT, FIRED_DAYS_MAX
 from tokenfuse.detect.baseline import UnitBaseline, learn_units
 from tokenfuse.detect.drift import plain_z
 from tokenfuse.detect.records import Records
@@ -55,7 +56,7 @@ USUAL_COLUMNS: Final = (
     "step",
     "tau2",
     "calls_per_hour",
-    "calls_per_run",
+    "design_effect",
     "known",
 )
 NORMAL_MAD: Final = 0.6745
@@ -141,7 +142,7 @@ def _window_z(sums: Ints, times_s: Floats, rows: Ints, normal: Usual, window: in
 def bars(z: Floats, times_s: Floats) -> Floats:
     """What each score has to beat: Z_MIN, or RECORD_FACTOR times the record of the days before; as `decide` keeps records."""
     day = (times_s // DAY_SECONDS).astype(np.int64)
-    records, found = Records(1), np.empty(len(z))
+    records, found = Records(1, FIRED_DAYS_MAX[DRIFT]), np.empty(len(z))
     records.meet(np.ones(1, np.int64))
     for today in np.unique(day).tolist():
         rows = day == today

@@ -24,6 +24,10 @@ SIGNALS: Final = (*CELL_SIGNALS, *GROUP_SIGNALS)
 DRIFT, VOLUME = "drift", "volume"
 """Subjects of records."""
 
+FIRED_DAYS_MAX: Final = {DRIFT: 3, VOLUME: 1}
+"""Days on which a scope fired that are no record. A peak of traffic comes back: a batch job that fired yesterday and today is
+how the scope is. Drift that comes back on a third day is still the deployment that was not rolled back."""
+
 RECORD_CALLS_MIN: Final = 5
 """A score of fewer calls is no record: the next surprise of one call would hide behind it."""
 
@@ -56,7 +60,7 @@ class Scoreboard:
             self.members[axis] = members_of(axis, self.baselines.cells)
         known = self.records.get((subject, axis))
         if known is None or known.rows != rows:
-            self.records[subject, axis] = Records(rows)
+            self.records[subject, axis] = Records(rows, FIRED_DAYS_MAX[subject])
 
     def move(self, watermark_s: int) -> None:
         """A new moment: what was scored before is forgotten."""

@@ -3,7 +3,7 @@
 A threshold in standard deviations alone is wrong for every scope whose calls are not what the model says. What a scope
 shows on ordinary days is known: an alarm needs a score above the largest of two weeks (extreme values by blocks of a day;
 Coles, An Introduction to Statistical Modeling of Extreme Values, 2001, ch. 3). Days on which it fired teach nothing, up to
-FIRED_DAYS_MAX of them: an incident must not raise the bar for the next one, and a scope that fires every day is noisy.
+`fired_days_max` of them: an incident must not raise the bar for the next one, and a scope that fires every day is noisy.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ WEEK: Final = 7
 NEW_DAYS: Final = 3
 """A Friday, a day of the weekend and a Monday."""
 
-FIRED_DAYS_MAX: Final = 3
 UNKNOWN: Final = 1e9
 """A bar that nothing beats."""
 
@@ -32,15 +31,17 @@ class Records:
     """Daily maxima of R scores of n scopes. All state is in arrays, so it is dumped and loaded by columns.
 
     Attributes:
+        fired_days_max: this many of the days on which a scope fired, those of the largest scores, are no record.
         day: the day of `today`; -1: none yet.
         known_days: int16[n], days since the scope was first scored, at most DAYS.
         born: int64[n], whose records these are: a number may pass to another scope.
     """
 
-    def __init__(self, rows: int) -> None:
+    def __init__(self, rows: int, fired_days_max: int) -> None:
         """No scope has shown anything."""
         self.day = -1
         self.rows = rows
+        self.fired_days_max = fired_days_max
         self.today: Floats = np.zeros((rows, 0), np.float32)
         self.fired: BoolArray = np.zeros((rows, 0), np.bool_)
         self.past: Floats = np.zeros((DAYS, rows, 0), np.float32)
@@ -112,7 +113,7 @@ class Records:
         fired = np.where(self.past_fired, self.past, 0)
         if not fired.any():
             return np.asarray(self.past.max(axis=0), np.float64)
-        allowed = np.sort(fired, axis=0)[-FIRED_DAYS_MAX - 1]
+        allowed = np.sort(fired, axis=0)[-self.fired_days_max - 1]
         kept = np.where(self.past_fired & (self.past > allowed), 0, self.past)
         return np.asarray(kept.max(axis=0), np.float64)
 

@@ -33,10 +33,9 @@ SHARE_MIN, SHARE_MAX = 0.003, 0.997
 SHIFT_LENGTH: Final = float(np.log2(1.3))
 """Shift of a log length worth finding: 30 %."""
 
-RUN_CALLS_MAX: Final = 40
+DESIGN_EFFECT_MAX: Final = 200.0
 RUNS_RARE: Final = 1000
-"""Calls of one agent run are alike, so a run counts for as many calls as one, up to RUN_CALLS_MAX of them. Where fewer than
-one call in RUNS_RARE begins a run, calls are not agents'."""
+"""Where fewer than one call in RUNS_RARE begins a run, calls are not agents'."""
 
 SPREAD_MIN: Final = 0.05
 """Constant prompts have no variance; a floor of 3.5 % of length keeps the first odd call quiet."""
@@ -47,7 +46,7 @@ class Moments:
     """Per-call moments, float64[S, u] each: S signals, u units (cells, or groups of cells).
 
     Attributes:
-        mean, variance: of the score S of one call; of calls in runs the variance of a whole run's mean, times its calls.
+        mean, variance: of the score S of one call, times the design effect of runs.
         shift: D, the expected shift under the alternative; weighs the units.
         step: b, the largest amount by which one call can exceed the mean; 0 where unbounded (lengths).
     """
@@ -58,11 +57,17 @@ class Moments:
     step: FloatArray
 
 
-def calls_per_run(sums: IntArray) -> FloatArray:
-    """By how much calls of runs are fewer surprises than calls: float64[...] from int64[M, ...], 1 where there are no runs."""
+def design_effect(sums: IntArray) -> FloatArray:
+    """By how much calls in runs vary more than as many calls alone: float64[...] from int64[M, ...], up to DESIGN_EFFECT_MAX.
+
+    Calls of one agent run are alike, so a run is one surprise. A call's run is longer than runs are: with m calls a run in
+    the mean and geometric lengths by E[L^2] / E[L] = 2 m - 1 (design effect of clusters; Kish, Survey Sampling, 1965,
+    ch. 5). 1 where there are no runs.
+    """
     calls, runs = sums[INDEX["calls"]], sums[INDEX["runs"]]
     agents = runs * RUNS_RARE >= np.maximum(calls, 1)
-    found: FloatArray = np.where(agents, np.clip(calls / np.maximum(runs, 1), 1, RUN_CALLS_MAX), 1.0)
+    effect = 2 * calls / np.maximum(runs, 1) - 1
+    found: FloatArray = np.where(agents, np.clip(effect, 1, DESIGN_EFFECT_MAX), 1.0)
     return found
 
 
@@ -100,7 +105,7 @@ def moments(signals: Sequence[DriftSignal], mean: FloatArray, sums: IntArray) ->
     """
     columns = [_moments(signal, each, sums) for signal, each in zip(signals, mean, strict=True)]
     variance, shift, step = (np.stack(parts) for parts in zip(*columns, strict=True))
-    return Moments(mean, variance * calls_per_run(sums), shift, step)
+    return Moments(mean, variance * design_effect(sums), shift, step)
 
 
 def natural(signal: DriftSignal, mean: FloatArray) -> FloatArray:

@@ -12,7 +12,7 @@ from tokenfuse.contracts.measures import INDEX
 from tokenfuse.contracts.ruleset import DriftSignal
 from tokenfuse.detect.arrays import BoolArray, FloatArray, IntArray
 from tokenfuse.detect.baseline import AROUND, HOURS, UnitBaseline, usual_mean
-from tokenfuse.detect.signals import calls_per_run, moments, score_sums
+from tokenfuse.detect.signals import design_effect, moments, score_sums
 
 HOUR_SECONDS: Final = 3600
 DAY_SECONDS: Final = 86_400
@@ -35,7 +35,7 @@ class Usual:
         mean, variance, shift, step: float64[S, u], as `signals.Moments`.
         tau2: float64[S, u], of hours or of days, whichever the window is compared with, and of the mean itself.
         calls_per_hour: float64[u].
-        calls_per_run: float64[u], that the variance is meant for; 1 where calls are no agents'.
+        design_effect: float64[u], of runs, that the variance contains; 1 where calls are no agents'.
         known: bool[u], enough hours with traffic.
     """
 
@@ -46,7 +46,7 @@ class Usual:
     step: FloatArray
     tau2: FloatArray
     calls_per_hour: FloatArray
-    calls_per_run: FloatArray
+    design_effect: FloatArray
     known: BoolArray
 
 
@@ -98,7 +98,7 @@ def usual(
         tuple(signals), each.mean, each.variance, each.shift, each.step,
         tau2 * (1 + 1 / np.maximum(periods, 1)) + each.variance / many,
         calls / max(int(past.covered[some].sum()), 1),
-        calls_per_run(past.sums),
+        design_effect(past.sums),
         past.hours >= hours_min,
     )  # fmt: skip
 
@@ -138,7 +138,7 @@ def score_units(now: IntArray, normal: Usual, before_per_hour: FloatArray, windo
 
 def _longer_runs(now: IntArray, normal: Usual, unit: IntArray) -> FloatArray:
     """By how much runs of the window are longer than is usual, at least 1: one run of 400 calls is one surprise, not ten."""
-    usually = normal.calls_per_run[unit]
-    here = now[INDEX["calls"], unit] / np.maximum(now[INDEX["runs"], unit], 1)
+    usually = normal.design_effect[unit]
+    here = 2 * now[INDEX["calls"], unit] / np.maximum(now[INDEX["runs"], unit], 1) - 1
     longer: FloatArray = np.where(usually > 1, np.maximum(here / usually, 1.0), 1.0)
     return longer

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tokenfuse.detect.records import DAYS, FIRED_DAYS_MAX, UNKNOWN, Records
+from tokenfuse.detect.records import DAYS, UNKNOWN, Records
 
 
-def records(first_days: list[int], today: int, score: float = 2.0) -> Records:
+def records(first_days: list[int], today: int, score: float = 2.0, fired_days_max: int = 3) -> Records:
     """Scopes that show the same score on every day from their first one to the day before `today`."""
-    found = Records(1)
+    found = Records(1, fired_days_max)
     found.meet(np.arange(1, len(first_days) + 1))
     for day in range(min(first_days), today + 1):
         found.move(day)
@@ -45,12 +45,13 @@ def test_a_scope_that_comes_late_has_a_higher_bar_until_it_is_known_for_a_week()
     }
 
 
-def test_days_on_which_it_fired_are_no_record_up_to_a_few():
-    found = records([0], 20)
-    for day in range(20, 20 + FIRED_DAYS_MAX + 1):
+@pytest.mark.parametrize("fired_days_max", [1, 3])
+def test_days_on_which_it_fired_are_no_record_up_to_a_few(fired_days_max):
+    found = records([0], 20, fired_days_max=fired_days_max)
+    for day in range(20, 20 + fired_days_max + 1):
         found.move(day)
         found.saw(slice(0, 1), np.array([[9.0]]))
         found.fires(0, np.array([0]))
         before = found.bars()[0, 0]
-    found.move(20 + FIRED_DAYS_MAX + 1)
+    found.move(20 + fired_days_max + 1)
     assert (before, found.bars()[0, 0]) == (pytest.approx(2.0), pytest.approx(9.0))
