@@ -49,6 +49,7 @@ EXEMPT = {
     "monthly-burn@6": {"floor_nanousd"},
     "monthly-burn@1": {"floor_nanousd"},
     "burst.tenant": {"calls_min", "factor", "surprise_min"},
+    "global-burst": {"calls_min", "factor", "surprise_min"},
     "user-burst": {"calls_min", "factor", "surprise_min", "times_record"},
 }
 """Held by two figures and no traffic (test_shipped_thresholds_alone.py): floors that a sibling's test of traffic holds, and
