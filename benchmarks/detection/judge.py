@@ -166,10 +166,11 @@ def burnt(label: Label, at_ms: int) -> float:
 
 
 def held(label: Label, scope: dict[str, str]) -> tuple[float, float]:
-    """Share of the incident's excess in a scope, and share of the scope's calls that are the incident's."""
+    """Share of the incident's excess in a scope, and share of the scope's calls meanwhile that are of the incident's scope."""
     mine = [part for part in label.parts if _inside(label, scope, part)]
     excess = sum(part.excess_nanousd for part in mine) / max(label.excess_nanousd, 1)
-    return excess, sum(part.inside for part in mine) / max(sum(part.calls for part in mine), 1)
+    shared = sum(part.calls for part in mine if _inside(label, label.scope, part))
+    return excess, shared / max(sum(part.calls for part in mine), 1)
 
 
 def _inside(label: Label, scope: dict[str, str], part: Part) -> bool:

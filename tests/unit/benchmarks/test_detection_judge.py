@@ -108,6 +108,13 @@ def test_a_scope_that_holds_the_dollars_among_many_other_calls_finds_but_is_not_
     assert not is_right(label(), {"user": "t01-u3"})
 
 
+def test_another_name_of_the_same_calls_is_right_even_where_the_incident_changed_only_some_of_them():
+    of_feature = label(scope={"feature": "chat"})
+
+    assert is_right(of_feature, {"prompt_template": "chat-v1"})
+    assert not is_right(of_feature, {"model": "small", "tenant": "t02"})
+
+
 def test_the_run_of_a_loop_is_its_right_scope():
     loop = label(kind="agent_loop", runs=("run-7",))
 
