@@ -24,7 +24,7 @@ from benchmarks.detection.traces import Floats
 
 mpl.use("Agg")
 
-from matplotlib import pyplot as plt
+from matplotlib import pyplot as plt, ticker
 
 HOURS_BEFORE, HOURS_AFTER = 48, 24
 
@@ -49,6 +49,9 @@ def plane(judgements: Sequence[Judgement], path: Path) -> None:
         xlabel="false pages and tickets per scope and week",
         ylabel="share of incidents found (cross: by chance)",
     )
+    axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.xaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+    axis.xaxis.set_minor_locator(ticker.NullLocator())
     axis.grid(visible=True, alpha=0.3)
     figure.savefig(path, dpi=120, bbox_inches="tight")
     plt.close(figure)
