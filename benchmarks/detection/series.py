@@ -44,8 +44,8 @@ WINDOWS_S: Final = (300, 900, 1800, 3600, 7200, 3 * 3600, 6 * 3600, 12 * 3600, 8
 HISTORY_HOURS: Final = 336
 YOUNG_HOURS, REFRESH_HOURS = 72, 6
 HOURS_MIN: Final = 24
-Z_MIN: Final = 5.0
-RECORD_FACTOR: Final = 1.2
+Z_MIN: Final = 5.5
+RECORD_FACTOR: Final = 1.3
 QUIET_S: Final = 48 * 3600
 """An alert is raised again within two days only by a larger score: NAB counts every row, agents count incidents."""
 BEFORE_HOURS: Final = 3
