@@ -66,14 +66,9 @@ def design_effect(sums: IntArray) -> FloatArray:
     """
     calls, runs = sums[INDEX["calls"]], sums[INDEX["runs"]]
     agents = runs * RUNS_RARE >= np.maximum(calls, 1)
-    found: FloatArray = np.where(agents, np.clip(of_lengths(calls, runs), 1, DESIGN_EFFECT_MAX), 1.0)
+    effect = 2 * calls / np.maximum(runs, 1) - 1
+    found: FloatArray = np.where(agents, np.clip(effect, 1, DESIGN_EFFECT_MAX), 1.0)
     return found
-
-
-def of_lengths(calls: IntArray, runs: IntArray) -> FloatArray:
-    """The design effect 2 m - 1 as it comes out, without bounds: float64[...], of the shape of both."""
-    effect: FloatArray = 2 * calls / np.maximum(runs, 1) - 1
-    return effect
 
 
 def score_sum(signal: DriftSignal, sums: IntArray) -> FloatArray:

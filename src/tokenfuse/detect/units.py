@@ -12,7 +12,7 @@ from tokenfuse.contracts.measures import INDEX
 from tokenfuse.contracts.ruleset import DriftSignal
 from tokenfuse.detect.arrays import BoolArray, FloatArray, IntArray
 from tokenfuse.detect.baseline import AROUND, HOURS, UnitBaseline, usual_mean
-from tokenfuse.detect.signals import design_effect, moments, of_lengths, score_sums
+from tokenfuse.detect.signals import design_effect, moments, score_sums
 
 HOUR_SECONDS: Final = 3600
 DAY_SECONDS: Final = 86_400
@@ -139,6 +139,6 @@ def score_units(now: IntArray, normal: Usual, before_per_hour: FloatArray, windo
 def _longer_runs(now: IntArray, normal: Usual, unit: IntArray) -> FloatArray:
     """By how much runs of the window are longer than is usual, at least 1: one run of 400 calls is one surprise, not ten."""
     usually = normal.design_effect[unit]
-    here = of_lengths(now[INDEX["calls"], unit], now[INDEX["runs"], unit])
+    here = 2 * now[INDEX["calls"], unit] / np.maximum(now[INDEX["runs"], unit], 1) - 1
     longer: FloatArray = np.where(usually > 1, np.maximum(here / usually, 1.0), 1.0)
     return longer
