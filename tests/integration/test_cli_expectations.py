@@ -13,8 +13,9 @@ from tests.support.processes import wait_until
 from tests.support.topic_reader import read_topic
 
 from tokenfuse.contracts.alert import decode_alert
+from tokenfuse.contracts.block import DeltaBlock, decode_block
 from tokenfuse.contracts.clock import to_rfc3339
-from tokenfuse.contracts.topics import ALERTS
+from tokenfuse.contracts.topics import ALERTS, DELTAS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,11 +70,23 @@ class Day(Installation):
         assert found["state"] == state
         return found
 
+    def history_is_over(self) -> bool:
+        """Whether every source partition that had history has live calls behind it, in every deltas partition."""
+        logs = [
+            [b for b in map(decode_block, values) if isinstance(b, DeltaBlock)]
+            for values in self._values(DELTAS)
+        ]
+        had = {block.source for log in logs for block in log if block.history}
+        return bool(had) and all(had <= {block.source for block in log if not block.history} for log in logs)
+
+    def _values(self, topic: str) -> list[list[bytes]]:
+        """What a topic holds, by partition."""
+        name = self.environment["TOKENFUSE_TOPIC_PREFIX"] + topic
+        found = asyncio.run(read_topic(self.environment["TOKENFUSE_BOOTSTRAP_SERVERS"], name))
+        return [[record.value for record in records if record.value] for records in found.values()]
+
     def _state(self, rule: str, tenant: str) -> str | None:
-        topic = self.environment["TOKENFUSE_TOPIC_PREFIX"] + ALERTS
-        found = asyncio.run(read_topic(self.environment["TOKENFUSE_BOOTSTRAP_SERVERS"], topic))
-        values = [record.value for records in found.values() for record in records if record.value]
-        alerts = [decode_alert(value) for value in values]
+        alerts = [decode_alert(value) for values in self._values(ALERTS) for value in values]
         return next(
             (a.state for a in reversed(alerts) if (a.rule, a.scope) == (rule, {"tenant": tenant})), None
         )
@@ -107,6 +120,7 @@ def test_history_alerts_nobody_a_launch_is_held_back_feedback_teaches_and_caps_s
             day.publish(
                 [call for tenant in ("acme", "globex") for call in calls(tenant, time.time(), usd, name)]
             )
+            wait_until(day.history_is_over, "the first calls end the history", 60)
         firing = day.until("hour", "acme", "firing")
         held = day.until("hour", "globex", "pending")
         everything = day.ask("alerts", "list", "--all")["alerts"]
