@@ -1,7 +1,6 @@
 """What is alerted depends on the events alone: roles are killed on the way, and it is what a replay of the same file says.
 
-Fingerprints and states; `starts_at` depends on where a slice was cut (docs/known-limits.md). tests/chaos compares every byte,
-against the deltas topic that a run made.
+Fingerprints, states and `starts_at`. tests/chaos compares every byte, against the deltas topic that a run made.
 """
 
 from __future__ import annotations
@@ -62,12 +61,16 @@ def write_events(path: Path) -> None:
             file.write(json.dumps(event) + "\n")
 
 
-def sequences(alerts: Iterable[Alert]) -> dict[str, list[str]]:
+Steps = list[tuple[str, str]]
+"""State and `starts_at`."""
+
+
+def sequences(alerts: Iterable[Alert]) -> dict[str, Steps]:
     """By fingerprint what an alert went through; a state that is told again with new figures is no transition."""
-    found: dict[str, list[str]] = defaultdict(list)
+    found: dict[str, Steps] = defaultdict(list)
     for alert in alerts:
-        found[alert.fingerprint].append(alert.state)
-    return {each: [state for state, _ in groupby(steps)] for each, steps in found.items()}
+        found[alert.fingerprint].append((alert.state, alert.starts_at))
+    return {each: [step for step, _ in groupby(steps)] for each, steps in found.items()}
 
 
 def records(installation: Installation, topic: str) -> list[bytes]:
@@ -78,7 +81,7 @@ def records(installation: Installation, topic: str) -> list[bytes]:
     return [record.value for partition in found.values() for record in partition if record.value]
 
 
-def live(directory: Path, broker: Broker, prefix: str, events: Path, until: set[str]) -> dict[str, list[str]]:
+def live(directory: Path, broker: Broker, prefix: str, events: Path, until: set[str]) -> dict[str, Steps]:
     """What an installation alerts, whose roles are killed one after the other while it works the events off."""
     prepared = Installation(directory, broker.bootstrap_servers, prefix, {"rules.yaml": RULES})
     prepared.environment["TOKENFUSE_SOURCE_PARTITIONS"] = "1"
@@ -93,11 +96,11 @@ def live(directory: Path, broker: Broker, prefix: str, events: Path, until: set[
             installation.kill(role)
         assert producer.wait(120) == 0
 
-        def told() -> dict[str, list[str]]:
+        def told() -> dict[str, Steps]:
             return sequences(map(decode_alert, records(installation, ALERTS)))
 
         wait_until(
-            lambda: until <= {each for each, steps in told().items() if steps[-1] == "firing"},
+            lambda: until <= {each for each, steps in told().items() if steps[-1][0] == "firing"},
             "every alert of the replay fires",
             90,
         )

@@ -132,8 +132,10 @@ class AgentCore:
         first_s = self._latest_s - self._latest_s % PANE_SECONDS
         panes = batch.panes_s[batch.panes_s <= last_s]
         new = panes[panes > first_s].tolist()[-STEPS_MAX:]
-        older = [first_s] if self._latest_s and len(new) < len(panes) else []
-        return [*older, *new]
+        steps = [first_s, *new] if self._latest_s and len(new) < len(panes) else new
+        # Others' calls may be newer: what this partition has is judged before time moves on to them.
+        end_s = last_s - last_s % PANE_SECONDS
+        return [*steps, end_s] if end_s > max(steps, default=first_s) else steps
 
     def _apply_control(self, control: Control) -> str:
         if control.kind != "rules":

@@ -116,7 +116,7 @@ class BurnRateJudge:
             value=float(score.value[i]),
             threshold=rule.factor,
             at_ms=at_ms,
-            starts_ms=at_ms,
+            starts_ms=self._table.scopes.newest_ms(scope, at_ms),
             excess_nanousd=int(score.excess_nanousd[i]),
             per_hour_nanousd=partial(self._witness.nanousd_per_hour, rule.axis, value, latest_s),
             evidence=partial(

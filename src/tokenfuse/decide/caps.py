@@ -80,7 +80,7 @@ class CapJudge:
             value=float(spend),
             threshold=float(limit),
             at_ms=at_ms,
-            starts_ms=at_ms,
+            starts_ms=self._table.scopes.newest_ms(scope, at_ms),
             excess_nanousd=spend - limit,
             per_hour_nanousd=partial(self._witness.nanousd_per_hour, rule.axis, value, latest_s),
             evidence=partial(

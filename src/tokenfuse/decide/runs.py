@@ -115,7 +115,7 @@ class RunJudge:
             value=float(value),
             threshold=threshold,
             at_ms=at_ms,
-            starts_ms=at_ms,
+            starts_ms=self._table.scopes.newest_ms(scope, at_ms),
             excess_nanousd=excess,
             per_hour_nanousd=partial(self._witness.nanousd_per_hour, rule.axis, name, latest_s),
             evidence=partial(self._witness.of_run, name, latest_s + 1, excess, rule.driver),
@@ -191,7 +191,7 @@ class RunsJudge:
             value=float(value),
             threshold=threshold,
             at_ms=at_ms,
-            starts_ms=at_ms,
+            starts_ms=self._table.scopes.newest_ms(scope, at_ms),
             excess_nanousd=int(cost * (1 - threshold / value)),
             per_hour_nanousd=partial(self._witness.nanousd_per_hour, rule.axis, name, latest_s),
             evidence=partial(

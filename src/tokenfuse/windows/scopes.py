@@ -88,6 +88,10 @@ class Scopes:
         self.settle()
         return self._last_s
 
+    def newest_ms(self, scope: int, at_ms: int) -> int:
+        """When a scope's newest pane began, at most at_ms: what its calls broke began then, whatever others' say of the time."""
+        return min(int(self.last_s[scope]) * 1000, at_ms)
+
     @property
     def cells(self) -> list[str | None]:
         """Cell of each scope's dearest call of its newest hour."""

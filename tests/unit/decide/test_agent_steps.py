@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 
 import pytest
-from tests.support.calls import BlockMaker, call
+from msgspec.structs import replace
+from tests.support.calls import T0_MS, BlockMaker, call
 
 from tokenfuse.contracts.block import FORMAT, Control
 from tokenfuse.contracts.ruleset import CapRule, RuleSet, encode_ruleset
@@ -37,6 +38,24 @@ def test_one_block_of_an_hour_is_judged_as_many_short_ones() -> None:
     assert [state for state, _, _ in verdicts(210)] == ["breach", "clear"]
     assert verdicts(1)[0] == verdicts(210)[0]
     assert [v[:2] for v in verdicts(1)] == [v[:2] for v in verdicts(7)] == [v[:2] for v in verdicts(210)]
+
+
+def test_a_breach_is_dated_by_the_pane_of_its_calls_where_others_calls_in_the_slice_are_newer() -> None:
+    core, maker = AgentCore(AgentConfig(), 0), BlockMaker()
+    core.apply(0, Control(FORMAT, "rules", 1, encode_ruleset(RuleSet(id="r", rules=(CAP,)))))
+    block = maker.blocks([call(n, 5) for n in range(30)])[0]
+    newer = replace(block, event_ms=block.event_ms + 10_000)
+    breach = next(v for v in core.apply(1, newer).signals if isinstance(v, Verdict))
+    assert (breach.starts_ms, breach.at_ms) == (T0_MS, T0_MS)
+
+
+def test_a_breach_of_a_source_that_lags_is_dated_by_its_own_calls() -> None:
+    core = AgentCore(AgentConfig(), 0)
+    core.apply(0, Control(FORMAT, "rules", 1, encode_ruleset(RuleSet(id="r", rules=(CAP,)))))
+    core.apply(1, BlockMaker(source=1).blocks([call(100, 55, tenant="other")])[0])
+    late = BlockMaker().blocks([call(n, 5) for n in range(30)], record_ms=T0_MS + 55_000)[0]
+    breach = next(v for v in core.apply(2, late).signals if isinstance(v, Verdict))
+    assert (breach.starts_ms, breach.at_ms) == (T0_MS, T0_MS + 50_000)
 
 
 def test_rollups_leave_in_parts_and_none_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
