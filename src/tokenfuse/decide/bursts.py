@@ -15,7 +15,7 @@ from tokenfuse.decide.evidence import COST
 from tokenfuse.decide.judge import Court
 from tokenfuse.decide.standings import Finding
 from tokenfuse.detect.arrays import FloatArray, IntArray
-from tokenfuse.detect.burst import RECORD_PRIOR, BurstScore, burst, dispersion
+from tokenfuse.detect.burst import RECORD_PRIOR, BurstScore, burst, dispersion, is_costly
 from tokenfuse.windows.ahead import Ahead, Moments
 from tokenfuse.windows.granularity import PANE_SECONDS_OF, finest_for
 from tokenfuse.windows.pane import Ids
@@ -150,7 +150,7 @@ class BurstJudge:
             seen = calls.of(ids)
             many = (seen >= rule.calls_min) & (seen > rule.factor * (hour * seconds // (HOUR_PANES * 60)))
             excess = (cost.of(ids) - hour_cost * seconds).astype(np.int64)
-            fires |= many & (excess * 3600 >= rule.floor_nanousd_per_hour * seconds)
+            fires |= many & is_costly(excess, seconds, rule)
         return np.unique(ids[fires])
 
     def _judge(self, ids: Ids, latest_s: int, now_ms: int) -> Ids:

@@ -17,7 +17,7 @@ from tokenfuse.decide.evidence import Witness
 from tokenfuse.decide.learned import LearnedRule
 from tokenfuse.decide.members import JointMembers
 from tokenfuse.decide.recent import MINUTE_S, Recent
-from tokenfuse.decide.scoreboard import DRIFT, SIGNALS, VOLUME, Scoreboard
+from tokenfuse.decide.scoreboard import DRIFT, SIGNALS, Scoreboard, volume_subject
 from tokenfuse.decide.standings import Standings
 from tokenfuse.decide.volumes import VolumeJudge
 from tokenfuse.windows.codec import pack, unpack
@@ -62,7 +62,9 @@ class DriftPanel:
             board.recent = self._recent
             self._boards[key] = board
         if isinstance(rule, VolumeRule):
-            self._boards[key].watch(VOLUME, rule.axis, len(rule.windows_seconds))
+            self._boards[key].watch(
+                volume_subject(rule.windows_seconds), rule.axis, len(rule.windows_seconds)
+            )
             return VolumeJudge(rule, self._boards[key], self._witness, self._standings)
         self._boards[key].watch(DRIFT, rule.axis, len(SIGNALS))
         return DriftJudge(rule, self._boards[key], self._witness, self._standings)

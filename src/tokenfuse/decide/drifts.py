@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,18 +25,19 @@ class DriftHit:
 
 
 class DriftJudge(LearnedJudge[DriftRule, DriftHit]):
-    """One drift rule on one deltas partition; of several windows the largest score counts."""
+    """One drift rule on one deltas partition; of several windows the one with the largest score is told."""
 
-    def _score(self, window_seconds: int, hits: dict[int, DriftHit]) -> None:
+    def _score(self, window_seconds: int) -> Iterator[tuple[int, DriftHit]]:
         scores, row = self._board.scores(self.rule.signal, window_seconds, self.rule.axis)
         if scores.z[row].max(initial=0.0) <= self.rule.z_min:
             return
         bar = self._board.bar(self.rule.signal, self.rule.axis)
         for scope in np.flatnonzero(breaches(self.rule, scores, row, bar)).tolist():
-            z = float(scores.z[row, scope])
-            if scope not in hits or hits[scope].z < z:
-                mean, usual = float(scores.mean[row, scope]), float(scores.usual[row, scope])
-                hits[scope] = DriftHit(window_seconds, z, mean, usual)
+            z, mean, usual = (float(row_of[row, scope]) for row_of in (scores.z, scores.mean, scores.usual))
+            yield scope, DriftHit(window_seconds, z, mean, usual)
+
+    def _in_order(self, hits: list[DriftHit]) -> list[DriftHit]:
+        return sorted(hits, key=lambda hit: -hit.z)
 
     def _window_of(self, hit: DriftHit) -> int:
         return hit.window_seconds

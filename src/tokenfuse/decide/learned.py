@@ -7,6 +7,8 @@ so that no state but the standing verdict itself has to survive a restart.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import partial
@@ -46,8 +48,12 @@ class LearnedJudge(ABC, Generic[R, H]):
         self._steps_s = [(w, _step_s(rule, w)) for w in rule.windows_seconds]
 
     @abstractmethod
-    def _score(self, window_seconds: int, hits: dict[int, H]) -> None:
-        """Add the scopes that are over the rule's thresholds in a window."""
+    def _score(self, window_seconds: int) -> Iterator[tuple[int, H]]:
+        """The scopes that are over the rule's thresholds in a window, but for the dollars."""
+
+    @abstractmethod
+    def _in_order(self, hits: list[H]) -> list[H]:
+        """One scope's hits in the windows that had their turn, the one first that is to be told if all would do."""
 
     @abstractmethod
     def _window_of(self, hit: H) -> int:
@@ -74,9 +80,10 @@ class LearnedJudge(ABC, Generic[R, H]):
         due = [w for w, step_s in self._steps_s if judged_s // step_s > before_s // step_s]
         if not due:
             return
-        hits: dict[int, H] = {}
+        hits: dict[int, list[H]] = defaultdict(list)
         for window_seconds in due:
-            self._score(window_seconds, hits)
+            for scope, hit in self._score(window_seconds):
+                hits[scope].append(hit)
         if learning:
             return
         standing = self._standings.of(self.rule)
@@ -86,8 +93,8 @@ class LearnedJudge(ABC, Generic[R, H]):
         if standing and len(due) == len(self.rule.windows_seconds):
             self._clear({self._members.value(scope) for scope in found}, judged_s)
 
-    def _found(self, scope: int, hit: H, judged_s: int, now_ms: int) -> bool:
-        """Whether a hit is a finding; it is told if it is time to."""
+    def _found(self, scope: int, hits: list[H], judged_s: int, now_ms: int) -> bool:
+        """Whether a hit is a finding; it is told if it is time to. A window too short to cost enough hides no longer one."""
         value = self._members.value(scope)
         if value is None or not fnmatchcase(value, self.rule.match):
             return False
@@ -95,14 +102,19 @@ class LearnedJudge(ABC, Generic[R, H]):
         if stands and not self._standings.due(self.rule, value, now_ms):
             return True
         cells = np.flatnonzero(self._members.of_cells() == scope)
-        excess = self._excess(cells, hit)
+        for hit in self._in_order(hits):
+            excess = self._excess(cells, hit)
+            if self._is_serious(cells, excess, hit):
+                finding = self._finding(value, cells, excess, hit, judged_s)
+                self._standings.found(self.rule, value, finding, now_ms)
+                return True
+        return False
+
+    def _is_serious(self, cells: IntArray, excess: IntArray, hit: H) -> bool:
+        """Whether the dollars are enough, and certain where somebody would be woken for them."""
         length = self._board.recent.length_seconds(self._window_of(hit))
-        if not self._is_costly(int(excess.sum()), length):
-            return False
-        if self._pages and not self._is_certain(cells, excess, hit):
-            return False
-        self._standings.found(self.rule, value, self._finding(value, cells, excess, hit, judged_s), now_ms)
-        return True
+        costly = self._is_costly(int(excess.sum()), length)
+        return costly and (not self._pages or self._is_certain(cells, excess, hit))
 
     def _finding(self, value: str, cells: IntArray, excess: IntArray, hit: H, judged_s: int) -> Finding:
         length = self._board.recent.length_seconds(self._window_of(hit))

@@ -22,7 +22,7 @@ from tokenfuse.detect.volume import PRIOR_CALLS, VolumeScores, score_volume
 DAY_S: Final = 86_400
 SIGNALS: Final = (*CELL_SIGNALS, *GROUP_SIGNALS)
 DRIFT, VOLUME = "drift", "volume"
-"""Subjects of records."""
+"""Subjects of records; those of volume name their windows, too (`volume_subject`)."""
 
 FIRED_DAYS_MAX: Final = {DRIFT: 3, VOLUME: 1}
 """Days on which a scope fired that are no record. A peak of traffic comes back: a batch job that fired yesterday and today is
@@ -36,7 +36,7 @@ class Scoreboard:
     """Scores by window, kind of unit and axis, for one baseline length and number of hours that a cell needs.
 
     Attributes:
-        members: scopes by axis. records: by subject (`drift`, one row per entry of SIGNALS; `volume`, one row per
+        members: scopes by axis. records: by subject (`drift`, one row per entry of SIGNALS; of volume one row per
             window) and axis.
     """
 
@@ -50,7 +50,7 @@ class Scoreboard:
         self._units: dict[tuple[str, int], UnitScores] = {}
         self._axes: dict[tuple[str, int], dict[str, ScopeScores]] = {}
         self._scopes: dict[tuple[str, int, str], ScopeScores] = {}
-        self._volumes: dict[tuple[int, str], VolumeScores] = {}
+        self._volumes: dict[tuple[int, str, str], VolumeScores] = {}
         self.members: dict[str, TableMembers | JointMembers] = {}
         self.records: dict[tuple[str, str], Records] = {}
 
@@ -60,7 +60,7 @@ class Scoreboard:
             self.members[axis] = members_of(axis, self.baselines.cells)
         known = self.records.get((subject, axis))
         if known is None or known.rows != rows:
-            self.records[subject, axis] = Records(rows, FIRED_DAYS_MAX[subject])
+            self.records[subject, axis] = Records(rows, FIRED_DAYS_MAX[subject.partition("-")[0]])
 
     def move(self, watermark_s: int) -> None:
         """A new moment: what was scored before is forgotten."""
@@ -100,9 +100,10 @@ class Scoreboard:
         """A rule fires on these scopes: this day is no ordinary one for them."""
         self.records[DRIFT, axis].fires(SIGNALS.index(signal), scopes)
 
-    def volume(self, window_seconds: int, axis: str, row: int) -> VolumeScores:
-        """Calls of every scope of an axis in a window against what is usual; they are row `row` of the records."""
-        key = window_seconds, axis
+    def volume(self, window_seconds: int, axis: str, place: tuple[str, int]) -> VolumeScores:
+        """Calls of every scope of an axis in a window against what is usual; they are the row of the subject's records."""
+        subject, row = place
+        key = window_seconds, axis, subject
         if key not in self._volumes:
             length = self.recent.length_seconds(window_seconds) / HOUR_S
             calls = self.recent.of(window_seconds)[INDEX["calls"]]
@@ -114,7 +115,7 @@ class Scoreboard:
             of_cells, scopes = self.members[axis].of_cells(), len(self.members[axis].born())
             scores = score_volume(calls, usual_calls, before, known, of_cells, scopes)
             shown = np.where(scores.calls > PRIOR_CALLS, scores.calls, 0)
-            self.records[VOLUME, axis].saw(slice(row, row + 1), shown[None])
+            self.records[subject, axis].saw(slice(row, row + 1), shown[None])
             self._volumes[key] = scores
         return self._volumes[key]
 
@@ -191,6 +192,11 @@ class Scoreboard:
         baseline = self.baselines.baseline
         assert baseline is not None  # noqa: S101 - asked only once there is one
         return baseline.cells if kind == "cells" else baseline.groups
+
+
+def volume_subject(windows_seconds: tuple[int, ...]) -> str:
+    """Under which the records of a volume rule are kept: rules of the same windows share them."""
+    return f"{VOLUME}-{'-'.join(map(str, windows_seconds))}"
 
 
 def _place(signal: DriftSignal) -> tuple[str, int]:

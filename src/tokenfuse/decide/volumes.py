@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,9 +10,10 @@ import numpy as np
 from tokenfuse.contracts.measures import INDEX
 from tokenfuse.contracts.ruleset import VolumeRule
 from tokenfuse.decide.learned import LearnedJudge
-from tokenfuse.decide.scoreboard import VOLUME
-from tokenfuse.detect.arrays import IntArray
-from tokenfuse.detect.volume import PRIOR_CALLS, exceeds, excess_nanousd, threshold
+from tokenfuse.decide.scoreboard import volume_subject
+from tokenfuse.detect.arrays import FloatArray, IntArray
+from tokenfuse.detect.records import Records
+from tokenfuse.detect.volume import PRIOR_CALLS, VolumeScores, exceeds, excess_nanousd, threshold
 
 
 @dataclass(frozen=True)
@@ -25,16 +27,17 @@ class VolumeHit:
 
 
 class VolumeJudge(LearnedJudge[VolumeRule, VolumeHit]):
-    """One volume rule on one deltas partition; of several windows the shortest says when it began."""
+    """One volume rule on one deltas partition; of several windows the shortest that costs enough says when it began."""
 
-    def _score(self, window_seconds: int, hits: dict[int, VolumeHit]) -> None:
-        row = self.rule.windows_seconds.index(window_seconds)
-        scores = self._board.volume(window_seconds, self.rule.axis, row)
-        record = self._board.records[VOLUME, self.rule.axis].bars()[row]
+    def _score(self, window_seconds: int) -> Iterator[tuple[int, VolumeHit]]:
+        scores, record = self._against(window_seconds)
         for scope in np.flatnonzero(exceeds(self.rule, scores, record)).tolist():
             usual = float(scores.usual[scope])
             limit = threshold(self.rule, usual, float(record[scope]))
-            hits.setdefault(scope, VolumeHit(window_seconds, float(scores.calls[scope]), usual, limit))
+            yield scope, VolumeHit(window_seconds, float(scores.calls[scope]), usual, limit)
+
+    def _in_order(self, hits: list[VolumeHit]) -> list[VolumeHit]:
+        return hits
 
     def _window_of(self, hit: VolumeHit) -> int:
         return hit.window_seconds
@@ -43,10 +46,8 @@ class VolumeJudge(LearnedJudge[VolumeRule, VolumeHit]):
         return hit.calls - PRIOR_CALLS, hit.threshold
 
     def _last(self, scope: int) -> tuple[float, float]:
-        row = len(self.rule.windows_seconds) - 1
-        scores = self._board.volume(self.rule.windows_seconds[row], self.rule.axis, row)
-        record = float(self._board.records[VOLUME, self.rule.axis].bars()[row, scope])
-        limit = threshold(self.rule, float(scores.usual[scope]), record)
+        scores, record = self._against(self.rule.windows_seconds[-1])
+        limit = threshold(self.rule, float(scores.usual[scope]), float(record[scope]))
         return float(scores.calls[scope]) - PRIOR_CALLS, limit
 
     def _excess(self, cells: IntArray, hit: VolumeHit) -> IntArray:
@@ -59,4 +60,15 @@ class VolumeJudge(LearnedJudge[VolumeRule, VolumeHit]):
 
     def _fires(self, scopes: IntArray) -> None:
         for row in range(len(self.rule.windows_seconds)):
-            self._board.records[VOLUME, self.rule.axis].fires(row, scopes)
+            self._records.fires(row, scopes)
+
+    @property
+    def _records(self) -> Records:
+        return self._board.records[volume_subject(self.rule.windows_seconds), self.rule.axis]
+
+    def _against(self, window_seconds: int) -> tuple[VolumeScores, FloatArray]:
+        """Calls of every scope in a window, and the records that they have to beat, float64[n]."""
+        windows = self.rule.windows_seconds
+        row = windows.index(window_seconds)
+        scores = self._board.volume(window_seconds, self.rule.axis, (volume_subject(windows), row))
+        return scores, self._records.bars()[row]

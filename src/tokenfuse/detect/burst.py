@@ -57,6 +57,12 @@ def surprise(calls: IntArray, usual: FloatArray, phi: FloatArray) -> FloatArray:
     return found
 
 
+def is_costly(excess_nanousd: IntArray, window_seconds: int, rule: BurstRule) -> BoolArray:
+    """Whether the excess of a window reaches both floors of a rule: bool[n]."""
+    reached: BoolArray = excess_nanousd * 3600 >= rule.floor_nanousd_per_hour * window_seconds
+    return reached & (excess_nanousd >= rule.floor_nanousd)
+
+
 def burst(
     seen: tuple[IntArray, IntArray],
     usual: tuple[FloatArray, FloatArray],
@@ -80,6 +86,6 @@ def burst(
     excess = (nanousd - usual[1]).astype(np.int64)
     least = np.maximum(rule.factor * expected, rule.times_record * (record + RECORD_PRIOR) - RECORD_PRIOR)
     fires = (calls >= rule.calls_min) & (calls > least) & (record >= 0)
-    fires &= excess * 3600 >= rule.floor_nanousd_per_hour * window_seconds
+    fires &= is_costly(excess, window_seconds, rule)
     fires &= surprise(calls, expected, phi) > rule.surprise_min
     return BurstScore(fires, calls / expected, least / expected, excess)

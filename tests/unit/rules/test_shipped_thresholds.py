@@ -48,8 +48,8 @@ EXEMPT = {
     "feature-fan-out": {"floor_nanousd"},
     "monthly-burn@6": {"floor_nanousd"},
     "monthly-burn@1": {"floor_nanousd"},
-    "burst.tenant": {"calls_min", "factor", "surprise_min"},
-    "global-burst": {"calls_min", "factor", "surprise_min"},
+    "burst.tenant": {"calls_min", "factor", "surprise_min", "floor_nanousd", "floor_nanousd_per_hour"},
+    "global-burst": {"calls_min", "factor", "surprise_min", "floor_nanousd", "floor_nanousd_per_hour"},
     "user-burst": {"calls_min", "factor", "surprise_min", "times_record"},
 }
 """Held by two figures and no traffic (test_shipped_thresholds_alone.py): floors that a sibling's test of traffic holds, and
@@ -96,6 +96,7 @@ LEARNED_EXEMPT = {
     "retry-surge": {"effect_min", "record_factor"},
     "tier-shift": {"effect_min", "record_factor"},
     "volume-surge": {"calls_min"},
+    "volume-hours": {"calls_min"},
 }
 """Of shares a small change is never certain in a day of traffic; the next test holds what they may move by. A scope quiet
 enough for `calls_min` of volume has a record that says more (test_shipped_thresholds_alone.py holds it)."""

@@ -35,12 +35,25 @@ def calls(larger: int, usual: float, phi: float = 0.5, record: int = 0) -> Pair:
 
 
 def rate(usd_per_hour: int) -> Pair:
-    """Forty calls within a minute at such a rate, and at a slightly lower one."""
+    """Forty calls within five minutes at such a rate, and at a slightly lower one."""
 
     def fires(rule: Any) -> list[bool]:
-        nanousd = -(-usd_per_hour * USD // 60)
+        nanousd = -(-usd_per_hour * USD // 12)
         seen, likely = (np.full(2, 40), np.array([nanousd, nanousd * 99 // 100])), (np.ones(2), np.zeros(2))
-        return list(burst(seen, likely, np.full(2, 0.5), np.zeros(2, np.int64), 60, rule).fires)
+        return list(burst(seen, likely, np.full(2, 0.5), np.zeros(2, np.int64), 300, rule).fires)
+
+    return fires
+
+
+def window(usd: float) -> Pair:
+    """Forty calls within ten seconds that cost so much, and a cent less."""
+
+    def fires(rule: Any) -> list[bool]:
+        spent = np.array([usd * USD, (usd - 0.01) * USD]).astype(np.int64)
+        likely = np.ones(2), np.zeros(2)
+        return list(
+            burst((np.full(2, 40), spent), likely, np.full(2, 0.5), np.zeros(2, np.int64), 10, rule).fires
+        )
 
     return fires
 
@@ -100,6 +113,9 @@ ALONE: dict[tuple[str, str], Pair] = {
     ("user-burst", "times_record"): calls(33, 1, record=20),
     ("user-burst", "floor_nanousd_per_hour"): rate(30),
     ("burst.tenant", "floor_nanousd_per_hour"): rate(10),
+    ("global-burst", "floor_nanousd_per_hour"): rate(10),
+    ("burst.tenant", "floor_nanousd"): window(0.25),
+    ("global-burst", "floor_nanousd"): window(0.25),
     ("hourly-spike.tenant", "floor_nanousd"): pane(5),
     ("hourly-spike.tenant", "history_panes_min"): pane(100, panes=(24, 23)),
     ("daily-spike.tenant", "floor_nanousd"): pane(20),
@@ -109,6 +125,7 @@ ALONE: dict[tuple[str, str], Pair] = {
     ("user-runs", "floor_nanousd"): run(5),
     ("feature-fan-out", "floor_nanousd"): run(0.5),
     ("volume-surge.tenant", "calls_min"): surge(20),
+    ("volume-hours.tenant", "calls_min"): surge(20),
     ("monthly-burn@6", "floor_nanousd"): burn(60, 0.5),
     ("monthly-burn@1", "floor_nanousd"): burn(5, 0.5),
 }

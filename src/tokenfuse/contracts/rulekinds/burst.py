@@ -15,6 +15,7 @@ class BurstRule(Rule, frozen=True, kw_only=True, tag="burst"):
         times_record: times the most calls that a window of this length held on a day of the last two weeks, at least.
         calls_min: with fewer calls in a window it holds none that could be a burst.
         floor_nanousd_per_hour: an excess at a lower rate is nobody's page.
+        floor_nanousd: nor is a window whose excess is less.
     """
 
     windows_seconds: tuple[int, ...]
@@ -23,3 +24,4 @@ class BurstRule(Rule, frozen=True, kw_only=True, tag="burst"):
     times_record: float
     calls_min: int
     floor_nanousd_per_hour: int
+    floor_nanousd: int = 0

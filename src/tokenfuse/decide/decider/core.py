@@ -23,6 +23,7 @@ from tokenfuse.decide.decider.commands import Commands
 from tokenfuse.decide.decider.expectations import Expectations
 from tokenfuse.decide.decider.facts import Facts, facts_of
 from tokenfuse.decide.decider.lifecycle import Lifecycle
+from tokenfuse.decide.decider.messages import summary
 from tokenfuse.decide.decider.outputs import Outputs, Reason
 from tokenfuse.decide.decider.silences import Silences
 from tokenfuse.decide.decider.state import State, decode_rows, encode_rows
@@ -197,7 +198,8 @@ class DeciderCore:
             alert.visible = alert.visible or (alert.state == "firing" and alert.inhibited_by is None)
             alert.emitted_ms = self._state.clocks[alert.partition]
             alert.emitted_nanousd = alert.evidence.excess_nanousd
-            turn.out.alerts.append(transition(alert, self._switches.enforcement(alert), turn.offset))
+            said = summary(alert, self._switches.enforcement(alert), self._lifecycle.explained_by(alert))
+            turn.out.alerts.append(transition(alert, self._switches.enforcement(alert), turn.offset, said))
         return turn.out
 
 

@@ -6,15 +6,16 @@ Why it is done this way:
 - An explanation must not hide news. A less severe alert never explains a more severe one, and an alert that has
   stood for a day does not explain what starts now: it was read and closed in the reader's mind. Unless it is the same
   cause and still goes on for everybody: a model that got dearer on Monday is what a tenant pays for who wakes up on
-  Tuesday. What happens to one customer says nothing about the next.
+  Tuesday. What happens to one customer says nothing about the next, but all about this customer's features.
 - What stops traffic is told. An alert whose switch is enforced is explained only by another such alert, or by one on
   the scope that owns it (the user of a run, the tenant of a user): 400 blocked users are still one page. A burst is
   but the first seconds of what a cap then stops, so it explains none.
-- A prompt that grew and a cache that collapsed are two causes with two remedies, whatever scopes they share.
+- A prompt that grew and a cache that collapsed are two causes with two remedies, whatever scopes they share. Prompts and
+  answers that get longer within the hour are one: the requests have changed.
 - While calls are many times as many as ever, their make-up is not that of ordinary days. What drifts inside such a
   surge after it began is told when the surge is over, if it is still there; retries are not, since they make surges.
 - Calls that do not come have no dollars that flow through anything, and a scope that costs more hides none that fell
-  silent: only a silence explains a silence.
+  silent: only a silence explains a silence. Those that begin within minutes of each other are one, and its message counts them.
 - A price that is wrong or unknown makes the other figures wrong too: nothing but the same finding explains it.
 - Rungs of one ladder (budget at 50, 80, 100 %) are one story however far apart: the higher rung tells it.
 - Who was told first stays told: between equals, an alert that people have seen keeps the incident.
@@ -44,7 +45,16 @@ CUSTOMERS: Final = frozenset({"tenant", "user", "run_id"})
 LASTING: Final = frozenset({"drift", "price"})
 """Kinds whose cause has a name and goes on until somebody mends it; calls may become too many for many reasons."""
 
+TOGETHER_MS: Final = 3_600_000
+"""Prompts and answers of a scope that begin to grow within so long grow for one reason."""
+
+OUTAGE_MS: Final = 600_000
+"""Silences that begin within so long, the least that a silence has to last, begin for one reason."""
+
 SEVERITIES: Final = {"info": 0, "ticket": 1, "page": 2}
+
+LENGTHS: Final = frozenset({"prompt", "output"})
+"""Signals of drift."""
 
 MAKES_SURGES: Final = frozenset({VOLUME, "retry"})
 """Signals of drift that are the surge itself, or its cause."""
@@ -62,7 +72,7 @@ def explains(a: AlertRecord, b: AlertRecord) -> bool:
     """Whether `b` is part of what `a` reports. Two alerts may explain each other; then `rank` decides."""
     if SEVERITIES[a.facts.severity] < SEVERITIES[b.facts.severity] or _hides_a_switch(a, b):
         return False
-    if _drowns(a, b):
+    if _drowns(a, b) or _is_one_outage(a, b):
         return True
     if _differ_in_cause(a, b):
         return False
@@ -113,6 +123,11 @@ def amount_nanousd(a: AlertRecord) -> int:
     return round(a.evidence.value) if a.facts.kind == "cap" else a.evidence.excess_nanousd
 
 
+def is_silence(alert: AlertRecord) -> bool:
+    """Whether an alert says that calls stopped."""
+    return alert.facts.kind == "absence"
+
+
 def contributor_key(contributor: Contributor) -> str:
     """Canonical scope key of a contributor."""
     return axis_scope_key(contributor.axis, contributor.value)
@@ -134,11 +149,18 @@ def _hides_a_switch(a: AlertRecord, b: AlertRecord) -> bool:
 
 
 def _differ_in_cause(a: AlertRecord, b: AlertRecord) -> bool:
-    if (a.facts.kind == "absence") != (b.facts.kind == "absence"):
+    if is_silence(a) != is_silence(b):
         return True
     if "price" in (a.facts.kind, b.facts.kind):
         return a.facts.ladder != b.facts.ladder
-    return a.facts.kind == b.facts.kind == "drift" and a.evidence.driver != b.evidence.driver
+    return a.facts.kind == b.facts.kind == "drift" and not _same_driver(a, b)
+
+
+def _same_driver(a: AlertRecord, b: AlertRecord) -> bool:
+    lengthen = a.facts.signal in LENGTHS and b.facts.signal in LENGTHS
+    return a.evidence.driver == b.evidence.driver or (
+        lengthen and abs(a.since_ms - b.since_ms) <= TOGETHER_MS
+    )
 
 
 def _drowns(a: AlertRecord, b: AlertRecord) -> bool:
@@ -148,6 +170,12 @@ def _drowns(a: AlertRecord, b: AlertRecord) -> bool:
         return False
     first = a.since_ms <= b.since_ms and pairs(a.scope) <= pairs(b.scope)
     return first and _at_the_same_time(a, b) and _is_large_enough(a, b)
+
+
+def _is_one_outage(a: AlertRecord, b: AlertRecord) -> bool:
+    """Whether two scopes fell silent together; that all traffic is silent, no part of it explains."""
+    both = is_silence(a) and is_silence(b) and not pairs(b.scope) < pairs(a.scope)
+    return both and abs(a.starts_ms - b.starts_ms) <= OUTAGE_MS
 
 
 def _owns(a: str, b: str) -> bool:
@@ -166,12 +194,17 @@ def _at_the_same_time(a: AlertRecord, b: AlertRecord) -> bool:
 
 
 def _goes_on(a: AlertRecord, b: AlertRecord) -> bool:
-    """Whether a page about what all customers share still breaches, and `b` is the same finding at one of them."""
-    shared, own = ({axis for axis, _ in pairs(scope)} for scope in (a.scope, b.scope))
-    if a.inhibited_by is not None or shared & CUSTOMERS or not own & CUSTOMERS:
-        return False
+    """Whether `b` is the same finding as a page that was told before, inside its scope or at one of the customers who share it."""
     same = a.facts.ladder == b.facts.ladder and a.evidence.driver == b.evidence.driver
-    return same and a.facts.kind in LASTING and a.breaching and a.since_ms <= b.since_ms
+    if not same or a.facts.kind not in LASTING or a.inhibited_by is not None or a.since_ms > b.since_ms:
+        return False
+    return pairs(a.scope) < pairs(b.scope) or (a.breaching and _is_shared_with_a_customer(a.scope, b.scope))
+
+
+def _is_shared_with_a_customer(shared: str, own: str) -> bool:
+    """What happens to one customer says nothing about the next."""
+    axes, others = ({axis for axis, _ in pairs(scope)} for scope in (shared, own))
+    return not axes & CUSTOMERS and bool(others & CUSTOMERS)
 
 
 def _is_higher_rung(a: AlertRecord, b: AlertRecord) -> bool:
@@ -203,12 +236,30 @@ def _flows_through(a: AlertRecord, b: AlertRecord) -> bool:
     """
     has_cells = all(axis in CELL_AXES for axis, _ in pairs(b.scope))
     knows_driver = has_cells and bool(b.evidence.drivers) and b.facts.kind != "cap"
-    if knows_driver and a.evidence.driver != b.evidence.driver:
+    if knows_driver and not _same_driver(a, b):
         return False
-    return _is_large_enough(a, b) and any(
-        contributor_key(part) == a.scope and 2 * part.nanousd >= b.evidence.excess_nanousd
-        for part in b.evidence.contributors
-    )
+    return (_counts_likewise(a, b) or _is_large_enough(a, b)) and _share_inside(b, a.scope) >= 0.5
+
+
+def _counts_likewise(a: AlertRecord, b: AlertRecord) -> bool:
+    """The same finding counts its dollars from another moment on in every scope, so that only shares can be compared."""
+    if "price" in (a.facts.kind, b.facts.kind):
+        return a.facts.ladder == b.facts.ladder
+    return bool(a.facts.signal) and a.facts.signal == b.facts.signal
+
+
+def _share_inside(alert: AlertRecord, scope: str) -> float:
+    """At least such a share of an alert's excess lies in a scope, by the shares of its contributors, 0 to 1.
+
+    What lies outside of a scope of two axes lies outside of either value.
+    """
+    outside = 0.0
+    for axis, value in pairs(scope) - pairs(alert.scope):
+        named = (
+            part.share for part in alert.evidence.contributors if (part.axis, part.value) == (axis, value)
+        )
+        outside += 1 - max(named, default=0.0)
+    return 1 - outside
 
 
 def _is_large_enough(a: AlertRecord, b: AlertRecord) -> bool:

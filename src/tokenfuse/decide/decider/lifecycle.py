@@ -105,6 +105,10 @@ class Lifecycle:
         """Alerts that are not resolved."""
         return [alert for alert in self._alerts.values() if alert.state != "resolved"]
 
+    def explained_by(self, alert: AlertRecord) -> int:
+        """How many alerts an alert explains."""
+        return self._board.explained_by(alert)
+
     def _open(self, verdict: Verdict, facts: Facts, old: AlertRecord | None, turn: Turn) -> None:
         if old is None and not self._has_room():
             turn.out.refuse(Reason.ALERTS_FULL, f"{verdict.rule} on {verdict.scope or 'everything'}")

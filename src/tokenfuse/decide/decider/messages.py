@@ -12,7 +12,7 @@ from tokenfuse.contracts.clock import to_rfc3339
 from tokenfuse.contracts.money import NANO
 from tokenfuse.contracts.scope import parse_scope_key
 from tokenfuse.decide.decider.facts import VOLUME
-from tokenfuse.decide.decider.incidents import amount_nanousd, breadth
+from tokenfuse.decide.decider.incidents import amount_nanousd, breadth, is_silence
 from tokenfuse.detect.absence import GONE_S
 
 if TYPE_CHECKING:
@@ -59,13 +59,14 @@ REFUSED: Final = {
 }  # fmt: skip
 
 
-def summary(alert: AlertRecord, enforcement: Enforcement | None) -> str:
-    """The sentence of one transition."""
+def summary(alert: AlertRecord, enforcement: Enforcement | None, explained: int) -> str:
+    """The sentence of one transition; `explained` alerts are part of it."""
     if alert.state == "resolved":
         return _resolved(alert, enforcement)
     again = "" if alert.state == "pending" else _again(alert)
     parts = [
         _fact(alert),
+        _others(alert, explained),
         _money(alert),
         _outlook(alert),
         _why(alert),
@@ -169,6 +170,13 @@ def _fact(alert: AlertRecord) -> str:
         measure = QUANTITIES.get(evidence.driver, evidence.driver)
         text = f"{name}: {measure} is {value} (limit {threshold})"
     return _capital(f"{text} since {_time(alert.starts_ms, alert.at_ms)}")
+
+
+def _others(alert: AlertRecord, explained: int) -> str:
+    """Silences have no dollars that would say how far an outage reaches."""
+    if not explained or not is_silence(alert):
+        return ""
+    return "so has 1 more scope" if explained == 1 else f"so have {explained} more scopes"
 
 
 def _price(measure: str, value: float, threshold: str) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING, Final
 
+from tokenfuse.decide.decider.incidents import is_silence
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -18,6 +20,9 @@ GROUP_WAIT_MS: Final = 10_000
 
 PROMOTION_WAIT_MS: Final = 60_000
 """At an incident's end the parent may clear up to one pane of its children, a minute, before them."""
+
+OUTAGE_WAIT_MS: Final = 900_000
+"""At an outage's end scopes come back with their next calls, which are looked for every five minutes."""
 
 RESOLVED_KEPT_MS: Final = 24 * 3_600_000
 """How long a resolved alert is remembered, so that a flapping one says so."""
@@ -58,5 +63,6 @@ def due_ms(alert: AlertRecord) -> int | None:
     if alert.state == "resolved":
         return (alert.resolved_ms or 0) + RESOLVED_KEPT_MS
     ends = None if alert.cleared_ms is None else alert.cleared_ms + alert.facts.keep_firing_ms
-    promoted = None if alert.orphaned_ms is None else alert.orphaned_ms + PROMOTION_WAIT_MS
+    wait = OUTAGE_WAIT_MS if is_silence(alert) else PROMOTION_WAIT_MS
+    promoted = None if alert.orphaned_ms is None else alert.orphaned_ms + wait
     return min((due for due in (ends, promoted) if due is not None), default=None)

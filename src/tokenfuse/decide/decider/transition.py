@@ -8,7 +8,6 @@ from tokenfuse.contracts.alert import Alert, ContributorUsd, CostChange, Driver,
 from tokenfuse.contracts.clock import to_rfc3339
 from tokenfuse.contracts.money import NANO, to_usd
 from tokenfuse.contracts.scope import parse_scope_key
-from tokenfuse.decide.decider.messages import summary
 
 if TYPE_CHECKING:
     from tokenfuse.contracts.alert import Enforcement
@@ -18,12 +17,13 @@ if TYPE_CHECKING:
 DRIVERS: dict[str, Driver] = {driver: driver for driver in get_args(Driver)}
 
 
-def transition(alert: AlertRecord, enforcement: Enforcement | None, seq: int) -> Alert:
+def transition(alert: AlertRecord, enforcement: Enforcement | None, seq: int, said: str) -> Alert:
     """The message that says how an alert stands now.
 
     Args:
         enforcement: the hold that the alert has on its scope.
         seq: offset of the signal that caused it.
+        said: its sentence.
     """
     evidence, facts = alert.evidence, alert.facts
     silenced, exhausted = alert.silenced_until_ms, evidence.exhausted_ms
@@ -33,7 +33,7 @@ def transition(alert: AlertRecord, enforcement: Enforcement | None, seq: int) ->
         starts_at=to_rfc3339(alert.starts_ms), at=to_rfc3339(alert.at_ms), severity=facts.severity,
         value=_shown(evidence.value, facts.unit), threshold=_shown(evidence.threshold, facts.unit),
         unit=facts.unit, excess_usd=to_usd(evidence.excess_nanousd),
-        excess_usd_per_hour=to_usd(evidence.excess_nanousd_per_hour), summary=summary(alert, enforcement),
+        excess_usd_per_hour=to_usd(evidence.excess_nanousd_per_hour), summary=said,
         drivers=_drivers(evidence), contributors=_contributors(evidence), examples=evidence.examples,
         runbook=facts.runbook, action=facts.response.action if facts.response else None,
         enforcement=enforcement, switch_refused=alert.switch_refused, inhibited_by=alert.inhibited_by,

@@ -35,6 +35,7 @@ class BurstSpec(SevereSpec):
     )
     calls_min: int = Field(description="With fewer calls in a window there is no burst.", ge=2)
     floor_usd_per_hour: Usd = Field(description="An excess at a lower rate is nobody's page.")
+    floor_usd: Usd = Field(default=0, description="Nor is a window whose excess is less.")
 
     @model_validator(mode="after")
     def _fits_the_windows(self) -> BurstSpec:
@@ -54,5 +55,5 @@ class BurstSpec(SevereSpec):
             **self.common(axis), kind="burst", driver="volume", severity=self.severity,
             windows_seconds=tuple(self.windows), factor=float(self.factor), surprise_min=float(self.surprise_min),
             times_record=float(self.times_record), calls_min=self.calls_min,
-            floor_nanousd_per_hour=self.floor_usd_per_hour,
+            floor_nanousd_per_hour=self.floor_usd_per_hour, floor_nanousd=self.floor_usd,
         )  # fmt: skip
