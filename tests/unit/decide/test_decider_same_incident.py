@@ -40,8 +40,15 @@ def test_a_surge_told_of_one_feature_of_a_tenant_is_not_told_again_of_the_tenant
     both = (part("feature", "chat", 8.0, 0.8), part("tenant", "acme", 8.0, 0.8))
     story.verdict("surge.model", "model=gpt", usd=10.0, contributors=both)
     story.wait(10)
-
     assert rules(story) == ["surge.tenant+feature"]
+
+    story.verdict("surge.model", "model=gpt", "update", usd=50.0, contributors=both)
+    story.wait(70)
+    assert all(
+        alert.inhibited_by
+        for alert in story.alerts()
+        if alert.rule == "surge.model" and alert.state == "firing"
+    )
 
 
 @pytest.mark.parametrize(

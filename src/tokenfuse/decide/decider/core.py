@@ -198,8 +198,9 @@ class DeciderCore:
             alert.visible = alert.visible or (alert.state == "firing" and alert.inhibited_by is None)
             alert.emitted_ms = self._state.clocks[alert.partition]
             alert.emitted_nanousd = alert.evidence.excess_nanousd
-            said = summary(alert, self._switches.enforcement(alert), self._lifecycle.explained_by(alert))
-            turn.out.alerts.append(transition(alert, self._switches.enforcement(alert), turn.offset, said))
+            enforcement = self._switches.enforcement(alert)
+            said = summary(alert, enforcement, self._lifecycle.explained_by(alert))
+            turn.out.alerts.append(transition(alert, enforcement, turn.offset, said))
         return turn.out
 
 

@@ -106,7 +106,9 @@ def _magnitude(nanousd: int) -> int:
 
 def has_outgrown(b: AlertRecord, a: AlertRecord) -> bool:
     """Whether `a` is too small by now to explain `b`. Caps count dollars above the cap, so they tell nothing here."""
-    return a.facts.kind != "cap" and b.evidence.excess_nanousd > 2 * a.evidence.excess_nanousd
+    if a.facts.kind == "cap" or (_counts_likewise(a, b) and _is_half_inside(b, a.scope)):
+        return False
+    return b.evidence.excess_nanousd > 2 * a.evidence.excess_nanousd
 
 
 def breadth(axes: Sequence[str]) -> int:
@@ -238,7 +240,7 @@ def _flows_through(a: AlertRecord, b: AlertRecord) -> bool:
     knows_driver = has_cells and bool(b.evidence.drivers) and b.facts.kind != "cap"
     if knows_driver and not _same_driver(a, b):
         return False
-    return (_counts_likewise(a, b) or _is_large_enough(a, b)) and _share_inside(b, a.scope) >= 0.5
+    return (_counts_likewise(a, b) or _is_large_enough(a, b)) and _is_half_inside(b, a.scope)
 
 
 def _counts_likewise(a: AlertRecord, b: AlertRecord) -> bool:
@@ -248,18 +250,18 @@ def _counts_likewise(a: AlertRecord, b: AlertRecord) -> bool:
     return bool(a.facts.signal) and a.facts.signal == b.facts.signal
 
 
-def _share_inside(alert: AlertRecord, scope: str) -> float:
-    """At least such a share of an alert's excess lies in a scope, by the shares of its contributors, 0 to 1.
+def _is_half_inside(alert: AlertRecord, scope: str) -> bool:
+    """Whether at least half of an alert's excess lies in a scope, by the shares of its contributors.
 
     What lies outside of a scope of two axes lies outside of either value.
     """
     outside = 0.0
-    for axis, value in pairs(scope) - pairs(alert.scope):
+    for axis, value in sorted(pairs(scope) - pairs(alert.scope)):
         named = (
             part.share for part in alert.evidence.contributors if (part.axis, part.value) == (axis, value)
         )
         outside += 1 - max(named, default=0.0)
-    return 1 - outside
+    return outside <= 0.5
 
 
 def _is_large_enough(a: AlertRecord, b: AlertRecord) -> bool:
