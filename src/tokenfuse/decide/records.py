@@ -41,8 +41,8 @@ class Records:
 
     @property
     def chunks(self) -> range:
-        """Numbers of the checkpoint rows."""
-        return range(-(-len(self._keys) // CHUNK))
+        """Numbers of the checkpoint rows: one at least as soon as a day is known, be it that nothing happened on it."""
+        return range(max(-(-len(self._keys) // CHUNK), int((self._day_of >= 0).any())))
 
     def places(self, keys: list[str]) -> Ints:
         """Places of some keys, new ones taken in; -1 where there is no room."""

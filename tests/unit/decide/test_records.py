@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tokenfuse.decide.records import CHUNK, DAYS, Records
+from tokenfuse.decide.records import CHUNK, DAYS, Records, RecordShelf
 
 
 def learnt(*days: int) -> Records:
@@ -48,3 +48,15 @@ def test_only_chunks_that_changed_are_dirty_and_rows_bring_everything_back() -> 
     assert other.changed == set()
     assert [other.largest(101, q, 1) for q in (0, 1)] == [2, 2]
     assert other.places(keys).tolist() == list(range(CHUNK + 1))
+
+
+def test_a_day_on_which_nothing_happened_outlives_a_restart_though_no_key_is_known() -> None:
+    """Whether any day before is known decides whether a burst can be told at all."""
+    shelf = RecordShelf()
+    shelf.of("bursts", 2).learn(np.empty(0, np.int64), np.empty((0, 2), np.int64), 100)
+    rows = {row: shelf.snapshot(row) for row in shelf.dirty_rows()}
+    other = RecordShelf()
+    restored = other.of("bursts", 2)
+    other.load(rows)
+    assert restored.knows(100)
+    assert restored.knows_before(101)
