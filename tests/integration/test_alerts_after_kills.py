@@ -20,6 +20,7 @@ from tests.support.processes import wait_until
 from tests.support.topic_reader import read_topic
 
 from tokenfuse.contracts.alert import Alert, decode_alert
+from tokenfuse.contracts.block import Control, decode_block
 from tokenfuse.contracts.topics import ALERTS, DELTAS
 
 if TYPE_CHECKING:
@@ -81,13 +82,25 @@ def records(installation: Installation, topic: str) -> list[bytes]:
     return [record.value for partition in found.values() for record in partition if record.value]
 
 
-def live(directory: Path, broker: Broker, prefix: str, events: Path, until: set[str]) -> dict[str, Steps]:
-    """What an installation alerts, whose roles are killed one after the other while it works the events off."""
+def rules_are_in_force(installation: Installation) -> bool:
+    """In every deltas partition: what a run did before has no other date than that of the first look."""
+    servers = installation.environment["TOKENFUSE_BOOTSTRAP_SERVERS"]
+    prefix = installation.environment["TOKENFUSE_TOPIC_PREFIX"]
+    found = asyncio.run(read_topic(servers, prefix + DELTAS)).values()
+    blocks = [[decode_block(record.value) for record in partition if record.value] for partition in found]
+    return bool(blocks) and all(any(isinstance(each, Control) for each in some) for some in blocks)
+
+
+def live(
+    directory: Path, broker: Broker, prefix: str, events: Path, until: set[str], kills: tuple[str, ...]
+) -> dict[str, Steps]:
+    """What an installation alerts, of whose roles some are killed one after the other while it works the events off."""
     prepared = Installation(directory, broker.bootstrap_servers, prefix, {"rules.yaml": RULES})
     prepared.environment["TOKENFUSE_SOURCE_PARTITIONS"] = "1"
     with prepared as installation:
+        wait_until(lambda: rules_are_in_force(installation), "rules in force", 60)
         producer = installation.start_command("publish", str(events), "--rate", str(RATE))
-        for number, role in enumerate(KILLS):
+        for number, role in enumerate(kills):
             wait_until(
                 lambda number=number: len(records(installation, DELTAS)) > 60 * (number + 1),
                 "more slices",
@@ -109,8 +122,9 @@ def live(directory: Path, broker: Broker, prefix: str, events: Path, until: set[
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_a_run_with_kills_alerts_what_a_replay_of_the_same_events_does(
-    broker: Broker, topic_prefix: str, tmp_path: Path
+@pytest.mark.parametrize("kills", [KILLS, ()], ids=["with kills", "without"])
+def test_a_run_with_kills_or_without_alerts_what_a_replay_of_the_same_events_does(
+    broker: Broker, topic_prefix: str, tmp_path: Path, kills: tuple[str, ...]
 ) -> None:
     events, rules = tmp_path / "events.jsonl", tmp_path / "replay-rules"
     write_events(events)
@@ -121,6 +135,6 @@ def test_a_run_with_kills_alerts_what_a_replay_of_the_same_events_does(
     replayed = sequences(map(decode_alert, (tmp_path / "out" / "alerts.jsonl").read_bytes().splitlines()))
     assert len(replayed) > 10
 
-    killed = live(tmp_path / "killed", broker, topic_prefix, events, set(replayed))
+    lived = live(tmp_path / "live", broker, topic_prefix, events, set(replayed), kills)
 
-    assert killed == replayed
+    assert lived == replayed
