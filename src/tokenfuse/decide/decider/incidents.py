@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Final
 from tokenfuse.contracts.axes import CELL_AXES
 from tokenfuse.contracts.scope import axis_scope_key, parse_scope_key
 from tokenfuse.decide.decider.facts import VOLUME
+from tokenfuse.detect.signals import LENGTHS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,9 +53,6 @@ OUTAGE_MS: Final = 600_000
 """Silences that begin within so long, the least that a silence has to last, begin for one reason."""
 
 SEVERITIES: Final = {"info": 0, "ticket": 1, "page": 2}
-
-LENGTHS: Final = frozenset({"prompt", "output"})
-"""Signals of drift."""
 
 MAKES_SURGES: Final = frozenset({VOLUME, "retry"})
 """Signals of drift that are the surge itself, or its cause."""
@@ -244,7 +242,7 @@ def _flows_through(a: AlertRecord, b: AlertRecord) -> bool:
 
 
 def _counts_likewise(a: AlertRecord, b: AlertRecord) -> bool:
-    """The same finding counts its dollars from another moment on in every scope, so that only shares can be compared."""
+    """Whether both are the same finding, which counts its dollars from another moment on in every scope: shares compare, sums do not."""
     if "price" in (a.facts.kind, b.facts.kind):
         return a.facts.ladder == b.facts.ladder
     return bool(a.facts.signal) and a.facts.signal == b.facts.signal
